@@ -1,0 +1,6 @@
+//! # pdsfs
+//!
+//! Mounts a drive of Alibaba Cloud PDS as a Linux filesystem.
+
+pub mod error;
+pub mod pds;

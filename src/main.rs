@@ -1,0 +1,3 @@
+//! The `pdsfs` command.
+
+fn main() {}

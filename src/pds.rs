@@ -1,0 +1,2 @@
+//! The service's API client.
+pub mod model;
