@@ -1,0 +1,1 @@
+//! Status and body of a refusal to an Error.
