@@ -1,8 +1,8 @@
 //! The service's API client: every call of pds-api.md that pdsfs needs, as one async method of [`Pds`].
 //!
 //! ```text
-//!   metadata  upload  change          one method per API call; what a lost reply means is decided here
-//!        \      |      /
+//!   metadata  upload  complete  change     one method per API call; here is decided what a lost reply means
+//!        \      |       |      /
 //!         transport ---- auth         POST JSON: permit, token, deadline, retries, size-bounded reply
 //!   blob -----/   \      retry        when to try again, and the pause all threads keep after a 429
 //!    | \           failure            status + body -> Error; the only place where codes get a meaning
@@ -25,6 +25,7 @@ mod blob;
 mod body;
 mod change;
 pub mod code;
+mod complete;
 mod failure;
 mod lease;
 mod metadata;
@@ -40,10 +41,11 @@ pub use auth::{Credentials, Secret};
 pub use blob::{PartReceipt, RangeBody};
 pub use body::PartBody;
 pub use change::{Changed, Update};
+pub use complete::Expect;
 pub use lease::{DownloadUrl, PartUrl};
 pub use metadata::{DeltaItem, DeltaOp, DeltaPage, Page};
 pub use upload::{
-    CreateFile, Created, Existing, Expect, NewAttributes, PartRequest, Sha1Context, UploadKey, UploadedPart,
+    CreateFile, Created, Existing, NewAttributes, PartRequest, Sha1Context, UploadKey, UploadedPart,
 };
 
 use crate::error::{Error, Result};

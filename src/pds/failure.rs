@@ -127,6 +127,14 @@ pub(super) fn from_data(op: &'static str, status: StatusCode, headers: &HeaderMa
     refusal(op, status, headers, code, said)
 }
 
+/// A background task that failed (14.1).
+pub(super) fn from_task(op: &'static str, code: &str, said: &str) -> Error {
+    let kind = if code.is_empty() { Kind::Unavailable } else { kind_of(400, code) };
+    let said = clean(said);
+    let why = if said.is_empty() { "no reason given" } else { &said };
+    Error::new(kind, op, format!("the service could not finish it: {why}")).with_code(&clean(code))
+}
+
 fn refusal(op: &'static str, status: StatusCode, headers: &HeaderMap, code: &str, said: &str) -> Failure {
     let kind = kind_of(status.as_u16(), code);
     let said = if kind == Kind::Unauthenticated { String::new() } else { clean(said) };

@@ -140,7 +140,7 @@ impl Pds {
             "drive_id": self.drive_id().as_str(), "file_id": id.as_str(), "expire_sec": DOWNLOAD_URL_SECONDS,
         });
         set(&mut body, "revision_id", Some(revision.as_str()).filter(|revision| !revision.is_empty()));
-        let call = self.reading(OP, id.as_str(), "file/get_download_url", body);
+        let call = Call::new(OP, id.as_str(), "file/get_download_url", body);
         let reply = self.transport.call(call).await?;
         let url = lease::parse(OP, &text(&reply.value, "url")).map_err(|error| error.on(id))?;
         Ok(DownloadUrl {
@@ -176,11 +176,6 @@ impl Pds {
         Ok(DeltaPage { items, has_more, cursor: next })
     }
 
-    /// A call that only reads.
-    fn reading<'a>(&self, op: &'static str, subject: &'a str, path: &'static str, body: Value) -> Call<'a> {
-        Call { op, subject, path, body, repeatable: true, reply_within: None }
-    }
-
     /// Makes a call that only reads, and gives its JSON.
     pub(super) async fn read(
         &self,
@@ -189,7 +184,7 @@ impl Pds {
         path: &'static str,
         body: Value,
     ) -> Result<Value> {
-        Ok(self.transport.call(self.reading(op, subject, path, body)).await?.value)
+        Ok(self.transport.call(Call::new(op, subject, path, body)).await?.value)
     }
 }
 

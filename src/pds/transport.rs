@@ -12,6 +12,7 @@
 //! only the caller knows how to find out.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -41,6 +42,8 @@ pub(super) struct Transport {
     pub(super) options: PdsOptions,
     pub(super) http: reqwest::Client,
     pub(super) buffers: Arc<Buffers>,
+    /// This service has been seen to take `new_name` in a move, which is not in its documentation (10.2).
+    pub(super) renames_on_move: AtomicBool,
     endpoint: Url,
     auth: Auth,
     gate: Gate,
@@ -64,6 +67,13 @@ pub(super) struct Call<'a> {
     pub(super) reply_within: Option<Duration>,
 }
 
+impl<'a> Call<'a> {
+    /// A call that may be repeated although the service may have acted on it, as all but `copy` may.
+    pub(super) fn new(op: &'static str, subject: &'a str, path: &'static str, body: Value) -> Self {
+        Call { op, subject, path, body, repeatable: true, reply_within: None }
+    }
+}
+
 /// A successful reply.
 pub(super) struct Reply {
     /// The JSON; `Null` when there was no body.
@@ -81,6 +91,7 @@ impl Transport {
         Ok(Transport {
             http: http_client(&options, &endpoint)?,
             buffers: Arc::new(Buffers::new(2 * connections)),
+            renames_on_move: AtomicBool::new(false),
             endpoint,
             auth: Auth::new(options.credentials.clone())?,
             gate: Gate::default(),
