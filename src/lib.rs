@@ -3,4 +3,5 @@
 //! Mounts a drive of Alibaba Cloud PDS as a Linux filesystem.
 
 pub mod error;
+pub mod fs;
 pub mod pds;
