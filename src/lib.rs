@@ -2,6 +2,7 @@
 //!
 //! Mounts a drive of Alibaba Cloud PDS as a Linux filesystem.
 
+pub mod cli;
 pub mod error;
 pub mod fs;
 pub mod pds;

@@ -17,9 +17,6 @@ use super::{MAX_NAME_BYTES, foreign, value};
 /// The prefix of everything that is the drive's own.
 pub const PREFIX: &str = "user.pds.";
 
-/// An image tag of less confidence is not worth a label.
-const MIN_CONFIDENCE: f64 = 0.5;
-
 /// One attribute with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attribute {
@@ -114,10 +111,8 @@ impl Walk<'_> {
         };
         let base = format!("{PREFIX}image.");
         self.field(&format!("{base}quality"), image.pointer("/image_quality/overall_score"));
-        if let Some(Value::Array(tags)) = fields.get("image_tags") {
-            let labels: Vec<_> = tags.iter().filter_map(confident_name).collect();
-            self.text(&format!("{base}labels"), &labels.join(","));
-        }
+        let labels = fields.get("image_tags").map(value::confident_names).unwrap_or_default();
+        self.text(&format!("{base}labels"), &labels.join(","));
         let exif_prefix = format!("{base}exif.");
         if self.may_want(&exif_prefix)
             && let Some(Value::Object(exif)) = fields.get("exif").and_then(value::unwrap_json)
@@ -253,12 +248,6 @@ impl Walk<'_> {
     fn may_want(&self, prefix: &str) -> bool {
         self.wanted.is_none_or(|wanted| wanted.starts_with(prefix))
     }
-}
-
-/// The name of an image tag the service is sure enough of; one without a number is taken as sure.
-fn confident_name(tag: &Value) -> Option<String> {
-    let sure = tag.get("confidence").and_then(value::number).is_none_or(|it| it >= MIN_CONFIDENCE);
-    tag.get("name").and_then(value::text).filter(|_| sure)
 }
 
 /// Seconds: the video's own field, else the first video stream's, else the first audio stream's.

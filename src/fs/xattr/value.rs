@@ -70,6 +70,17 @@ fn collect_labels(value: &Value, labels: &mut Vec<String>) {
     }
 }
 
+/// An image tag of less confidence is not worth showing to a person.
+const MIN_CONFIDENCE: f64 = 0.5;
+
+/// The names in `image_tags` (17.1) that the service is sure enough of; a tag without a number is taken as
+/// sure.
+pub fn confident_names(tags: &Value) -> Vec<String> {
+    let is_sure = |tag: &&Value| tag.get("confidence").and_then(number).is_none_or(|it| it >= MIN_CONFIDENCE);
+    let tags = tags.as_array().into_iter().flatten();
+    tags.filter(is_sure).filter_map(|tag| tag.get("name").and_then(text)).collect()
+}
+
 /// User tags as pairs; the File has a map, requests have a list of pairs, both are read.
 pub fn tags(value: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| match value {
