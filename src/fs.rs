@@ -1,0 +1,3 @@
+//! The filesystem without the kernel: what each operation means.
+
+pub mod xattr;
