@@ -67,7 +67,7 @@ struct InfoArgs {
     /// A file or folder below a mountpoint
     path: PathBuf,
     /// For programs: one JSON object [default: off]
-    #[arg(long, env = "PDSFS_JSON", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "PDSFS_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }
 
@@ -104,9 +104,14 @@ fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-/// The command line's grammar, with the exit codes at the end of each `--help`.
+/// Options of these headings are in `--help` only: `-h` fits a screen.
+const ADVANCED: [&str; 5] = ["Cache", "Write", "Metadata", "Network", "Logging"];
+
+/// The command line's grammar, with environment and exit codes at the end of each `--help`.
 fn command() -> clap::Command {
-    let mut footer = String::from("Exit codes:");
+    let mut footer = String::from(
+        "Sizes: 512k, 16MiB, 1.5G (steps of 1024). Times: 250ms, 30s, 1h30m, or seconds.\n\nExit codes:",
+    );
     for (exit, meaning) in Exit::TABLE {
         let _ = write!(footer, "\n  {:>3}  {meaning}", exit.code());
     }
@@ -115,10 +120,13 @@ fn command() -> clap::Command {
     command = command.after_long_help(first_steps);
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     for name in names {
-        command = command.mut_subcommand(name, |sub| {
+        command = command.mut_subcommand(&name, |sub| {
             let examples = sub.get_after_help().map(ToString::to_string);
             let parts: Vec<String> = examples.into_iter().chain([footer.clone()]).collect();
-            sub.after_long_help(parts.join("\n\n"))
+            sub.after_long_help(parts.join("\n\n")).mut_args(|arg| {
+                let advanced = arg.get_help_heading().is_some_and(|heading| ADVANCED.contains(&heading));
+                arg.hide_env_values(true).hide_short_help(advanced && name != "serve")
+            })
         });
     }
     command

@@ -138,6 +138,7 @@ impl Prepared {
         let _ = stop_control.send(true);
         // The task ends by itself within its own bound; a panic in it is not worth losing the report.
         let _ = control.await;
+        tracing::info!("unmounted");
         report?.failure().map_or(Ok(()), Err)
     }
 }

@@ -31,15 +31,15 @@ Examples:
 pub struct MountArgs {
     /// What to mount: `local:` is a drive on this machine with its data below $XDG_DATA_HOME/pdsfs/local,
     /// `local:/DIR` one with its data in DIR [default: local:, unless --endpoint is given]
-    #[arg(help_heading = "Source")]
+    #[arg(help_heading = "Source", display_order = 0)]
     pub source: Option<String>,
 
     /// The folder to mount on; created if missing
-    #[arg(help_heading = "Source")]
+    #[arg(help_heading = "Source", display_order = 1)]
     pub mountpoint: PathBuf,
 
     /// A PDS service or `pdsfs serve`: https://DOMAIN.api.aliyunpds.com [default: none]
-    #[arg(long, value_name = "URL", help_heading = "Source", env = "PDSFS_ENDPOINT", hide_env_values = true)]
+    #[arg(long, value_name = "URL", help_heading = "Source", env = "PDSFS_ENDPOINT")]
     #[arg(requires = "token_file", requires = "drive_id")]
     pub endpoint: Option<String>,
 
@@ -54,7 +54,7 @@ pub struct MountArgs {
     pub token_file: Option<PathBuf>,
 
     /// The drive to mount [default: none]
-    #[arg(long, value_name = "ID", help_heading = "Source", env = "PDSFS_DRIVE_ID", hide_env_values = true)]
+    #[arg(long, value_name = "ID", help_heading = "Source", env = "PDSFS_DRIVE_ID")]
     pub drive_id: Option<String>,
 
     #[command(flatten)]
@@ -75,31 +75,31 @@ pub struct MountArgs {
 #[command(next_help_heading = "Mount")]
 pub struct MountFlags {
     /// Stay in the foreground; Ctrl-C unmounts [default: off]
-    #[arg(short, long, env = "PDSFS_FOREGROUND", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(short, long, env = "PDSFS_FOREGROUND", value_parser = BoolishValueParser::new())]
     pub foreground: bool,
     /// No changes [default: off]
-    #[arg(long, env = "PDSFS_READ_ONLY", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "PDSFS_READ_ONLY", value_parser = BoolishValueParser::new())]
     pub read_only: bool,
     /// Let other users look in; as an ordinary user this needs user_allow_other in /etc/fuse.conf
     /// [default: off]
-    #[arg(long, env = "PDSFS_ALLOW_OTHER", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "PDSFS_ALLOW_OTHER", value_parser = BoolishValueParser::new())]
     pub allow_other: bool,
     /// Mount over a folder with files in it, which hides them [default: off]
-    #[arg(long, env = "PDSFS_ALLOW_NON_EMPTY", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "PDSFS_ALLOW_NON_EMPTY", value_parser = BoolishValueParser::new())]
     pub allow_non_empty: bool,
     /// The owner of all files, as a number [default: you]
-    #[arg(long, value_name = "UID", env = "PDSFS_UID", hide_env_values = true)]
+    #[arg(long, value_name = "UID", env = "PDSFS_UID")]
     pub uid: Option<u32>,
     /// The group of all files, as a number [default: yours]
-    #[arg(long, value_name = "GID", env = "PDSFS_GID", hide_env_values = true)]
+    #[arg(long, value_name = "GID", env = "PDSFS_GID")]
     pub gid: Option<u32>,
     /// Permission bits that files and folders do not have, in octal
     #[arg(long, value_name = "MASK", default_value = "022", value_parser = umask)]
-    #[arg(env = "PDSFS_UMASK", hide_env_values = true)]
+    #[arg(env = "PDSFS_UMASK")]
     pub umask: u32,
     /// How long the command waits for the mount to answer
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
-    #[arg(env = "PDSFS_DAEMON_WAIT", hide_env_values = true)]
+    #[arg(env = "PDSFS_DAEMON_WAIT")]
     pub daemon_wait: Duration,
 }
 
@@ -107,22 +107,22 @@ pub struct MountFlags {
 #[command(next_help_heading = "Cache")]
 pub struct CacheFlags {
     /// Where copies of the drive's content are kept, a folder per drive [default: $XDG_CACHE_HOME/pdsfs]
-    #[arg(long, value_name = "DIR", env = "PDSFS_CACHE_DIR", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", env = "PDSFS_CACHE_DIR")]
     pub cache_dir: Option<PathBuf>,
     /// Where data is kept that is not on the drive yet, a folder per drive [default: $XDG_STATE_HOME/pdsfs]
-    #[arg(long, value_name = "DIR", env = "PDSFS_STATE_DIR", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", env = "PDSFS_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
     /// How large the copies may grow together
     #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = cache_size)]
-    #[arg(env = "PDSFS_CACHE_SIZE", hide_env_values = true)]
+    #[arg(env = "PDSFS_CACHE_SIZE")]
     pub cache_size: u64,
     /// How much of the disk must stay free: a share or a size
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = min_free)]
-    #[arg(env = "PDSFS_CACHE_MIN_FREE", hide_env_values = true)]
+    #[arg(env = "PDSFS_CACHE_MIN_FREE")]
     pub cache_min_free: MinFree,
     /// The bound of all buffers in memory together
     #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = memory_limit)]
-    #[arg(env = "PDSFS_MEMORY_LIMIT", hide_env_values = true)]
+    #[arg(env = "PDSFS_MEMORY_LIMIT")]
     pub memory_limit: u64,
 }
 
@@ -131,23 +131,23 @@ pub struct CacheFlags {
 pub struct WriteFlags {
     /// Bytes per uploaded part: a multiple of 64, from 100 KiB to 5 GiB
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = part_size)]
-    #[arg(env = "PDSFS_PART_SIZE", hide_env_values = true)]
+    #[arg(env = "PDSFS_PART_SIZE")]
     pub part_size: u64,
     /// Files transferred at the same time
     #[arg(long, value_name = "N", default_value = "4", value_parser = parallel)]
-    #[arg(env = "PDSFS_TRANSFERS", hide_env_values = true)]
+    #[arg(env = "PDSFS_TRANSFERS")]
     pub transfers: usize,
     /// Parts of one file uploaded at the same time
     #[arg(long, value_name = "N", default_value = "4", value_parser = parallel)]
-    #[arg(env = "PDSFS_UPLOAD_CONCURRENCY", hide_env_values = true)]
+    #[arg(env = "PDSFS_UPLOAD_CONCURRENCY")]
     pub upload_concurrency: usize,
     /// How long unmounting waits for what is not on the drive yet
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
-    #[arg(env = "PDSFS_DRAIN_TIMEOUT", hide_env_values = true)]
+    #[arg(env = "PDSFS_DRAIN_TIMEOUT")]
     pub drain_timeout: Duration,
     /// Where deleted files go: the drive's recycle bin, or nowhere
     #[arg(long, value_name = "WHERE", default_value = "recycle", value_parser = word::<DeletePolicy>())]
-    #[arg(env = "PDSFS_TRASH", hide_env_values = true)]
+    #[arg(env = "PDSFS_TRASH")]
     pub trash: DeletePolicy,
 }
 
@@ -156,22 +156,22 @@ pub struct WriteFlags {
 pub struct MetadataFlags {
     /// How long sizes, times and names are trusted without asking
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
-    #[arg(env = "PDSFS_ATTR_TIMEOUT", hide_env_values = true)]
+    #[arg(env = "PDSFS_ATTR_TIMEOUT")]
     pub attr_timeout: Duration,
     /// Extended attributes: readable and writable, read-only, or none
     #[arg(long, value_name = "MODE", default_value = "on", value_parser = word::<XattrMode>())]
-    #[arg(env = "PDSFS_XATTR", hide_env_values = true)]
+    #[arg(env = "PDSFS_XATTR")]
     pub xattr: XattrMode,
     /// Which attributes are listed; the others are still readable by name
     #[arg(long, value_name = "WHICH", default_value = "auto", value_parser = word::<XattrList>())]
-    #[arg(env = "PDSFS_XATTR_LIST", hide_env_values = true)]
+    #[arg(env = "PDSFS_XATTR_LIST")]
     pub xattr_list: XattrList,
     /// What setting one of the drive's own attributes does: what copy tools need, fail, or nothing
     #[arg(long, value_name = "RULE", default_value = "auto", value_parser = word::<XattrReadonly>())]
-    #[arg(env = "PDSFS_XATTR_READONLY", hide_env_values = true)]
+    #[arg(env = "PDSFS_XATTR_READONLY")]
     pub xattr_readonly: XattrReadonly,
     /// Signed URLs as attributes; whoever reads one can fetch the file [default: off]
-    #[arg(long, env = "PDSFS_XATTR_URLS", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "PDSFS_XATTR_URLS", value_parser = BoolishValueParser::new())]
     pub xattr_urls: bool,
 }
 
@@ -180,23 +180,23 @@ pub struct MetadataFlags {
 pub struct NetworkFlags {
     /// How long an operation on the drive may take, repeats included
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = some_time)]
-    #[arg(env = "PDSFS_OP_TIMEOUT", hide_env_values = true)]
+    #[arg(env = "PDSFS_OP_TIMEOUT")]
     pub op_timeout: Duration,
     /// How long a transfer may stand still
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = some_time)]
-    #[arg(env = "PDSFS_STALL_TIMEOUT", hide_env_values = true)]
+    #[arg(env = "PDSFS_STALL_TIMEOUT")]
     pub stall_timeout: Duration,
     /// How long connecting may take
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = some_time)]
-    #[arg(env = "PDSFS_CONNECT_TIMEOUT", hide_env_values = true)]
+    #[arg(env = "PDSFS_CONNECT_TIMEOUT")]
     pub connect_timeout: Duration,
     /// How often a request that failed for a passing reason is repeated
     #[arg(long, value_name = "N", default_value = "6", value_parser = clap::value_parser!(u32).range(0..=100))]
-    #[arg(env = "PDSFS_RETRIES", hide_env_values = true)]
+    #[arg(env = "PDSFS_RETRIES")]
     pub retries: u32,
     /// Connections to the service at the same time
     #[arg(long, value_name = "N", default_value = "32", value_parser = parallel)]
-    #[arg(env = "PDSFS_CONNECTIONS", hide_env_values = true)]
+    #[arg(env = "PDSFS_CONNECTIONS")]
     pub connections: usize,
 }
 
@@ -205,16 +205,16 @@ pub struct NetworkFlags {
 pub struct LogFlags {
     /// How much is logged
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = word::<LogLevel>())]
-    #[arg(env = "PDSFS_LOG_LEVEL", hide_env_values = true)]
+    #[arg(env = "PDSFS_LOG_LEVEL")]
     pub log_level: LogLevel,
     /// Where to log [default: standard error in the foreground, else pdsfs.log in the drive's state folder]
-    #[arg(long, value_name = "FILE", env = "PDSFS_LOG_FILE", hide_env_values = true)]
+    #[arg(long, value_name = "FILE", env = "PDSFS_LOG_FILE")]
     pub log_file: Option<PathBuf>,
     /// Log more; twice for every step [default: off]
     #[arg(short, long, action = ArgAction::Count, conflicts_with = "quiet")]
     pub verbose: u8,
     /// Say and log only what failed [default: off]
-    #[arg(short, long, env = "PDSFS_QUIET", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(short, long, env = "PDSFS_QUIET", value_parser = BoolishValueParser::new())]
     pub quiet: bool,
 }
 

@@ -34,12 +34,12 @@ pub struct ServeArgs {
     data: Option<PathBuf>,
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:7070", value_parser = address)]
-    #[arg(help_heading = "Network", env = "PDSFS_SERVE_LISTEN", hide_env_values = true)]
+    #[arg(help_heading = "Network", env = "PDSFS_SERVE_LISTEN")]
     listen: SocketAddr,
     /// The base of signed upload and download URLs, when clients reach this server under another name
     /// [default: http://ADDR:PORT]
     #[arg(long, value_name = "URL", help_heading = "Network")]
-    #[arg(env = "PDSFS_SERVE_PUBLIC_URL", hide_env_values = true)]
+    #[arg(env = "PDSFS_SERVE_PUBLIC_URL")]
     public_url: Option<String>,
     /// Where the access token is written [default: DIR/token]
     #[arg(

@@ -26,7 +26,7 @@ pub struct StatusArgs {
     /// The folder a drive is mounted on [default: all]
     mountpoint: Option<PathBuf>,
     /// For programs: one JSON object per mount and line [default: off]
-    #[arg(long, env = "PDSFS_JSON", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "PDSFS_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
 }
 

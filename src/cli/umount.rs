@@ -41,7 +41,7 @@ pub struct UmountArgs {
     #[arg(long, value_name = "TIME", value_parser = duration, conflicts_with = "now")]
     drain_timeout: Option<Duration>,
     /// Do not wait for what is not on the drive yet [default: off]
-    #[arg(long, env = "PDSFS_NOW", hide_env_values = true, value_parser = BoolishValueParser::new())]
+    #[arg(long, env = "PDSFS_NOW", value_parser = BoolishValueParser::new())]
     now: bool,
 }
 
