@@ -117,7 +117,9 @@ fn gather(path: &Path) -> Result<(Value, Extra)> {
     let stat = std::fs::metadata(path).map_err(|error| Error::io("look at", error).on(path.display()))?;
     let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let name = full.file_name().map_or_else(|| full.to_string_lossy(), |name| name.to_string_lossy());
-    let number = |name| Ok(attribute(path, name)?.and_then(|text: String| text.parse().ok()));
+    let number = |name| -> Result<Option<u64>> {
+        Ok(attribute(path, name)?.and_then(|text: String| text.parse().ok()))
+    };
     let progress = attribute(path, "upload_progress")?.unwrap_or_default();
     let progress = progress.split_once('/').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
     let extra = Extra {

@@ -17,6 +17,7 @@ use rustix::fs::{FlockOperation, flock, statvfs};
 use super::evict::{self, Candidate};
 use super::extents::ExtentSet;
 use super::{Content, lock};
+use crate::config::MinFree;
 use crate::error::{Error, Kind, Result};
 use crate::pds::model::{FileId, RevisionId};
 
@@ -28,8 +29,8 @@ pub type Key = (FileId, RevisionId);
 pub struct Limits {
     /// Bytes of clean content.
     pub cache_bytes: u64,
-    /// Percent of the cache's disk to leave free, 0..=99.
-    pub min_free_percent: u8,
+    /// Space to leave free on the cache's disk.
+    pub min_free: MinFree,
 }
 
 /// See the module's documentation.
@@ -121,6 +122,19 @@ impl Store {
         }
         self.touch(content);
         lock(&self.inner).insert(key, Arc::clone(content));
+    }
+
+    /// The same bytes are known as another revision now.
+    pub fn rename(&self, from: &Key, to: Key) {
+        let mut inner = lock(&self.inner);
+        if let Some(content) = inner.remove(from) {
+            inner.insert(to, content);
+        }
+    }
+
+    /// Bytes of a revision that are here.
+    pub fn cached_bytes_of(&self, key: &Key) -> u64 {
+        lock(&self.inner).get(key).map_or(0, |content| content.present_bytes())
     }
 
     /// Deletes a draft's local file; who has it open may still read it.
@@ -235,7 +249,7 @@ impl Store {
         match statvfs(&self.cache_dir) {
             Ok(stat) => {
                 let total = stat.f_blocks * stat.f_frsize;
-                (stat.f_bavail * stat.f_frsize, total / 100 * u64::from(self.limits.min_free_percent.min(99)))
+                (stat.f_bavail * stat.f_frsize, self.limits.min_free.bytes(total))
             }
             Err(_) => (u64::MAX, 0),
         }
@@ -277,7 +291,7 @@ mod tests {
     use super::*;
 
     fn store(dir: &Path, cache_bytes: u64) -> Store {
-        let limits = Limits { cache_bytes, min_free_percent: 0 };
+        let limits = Limits { cache_bytes, min_free: MinFree::Percent(0) };
         Store::open(&dir.join("cache"), &dir.join("state"), limits).unwrap()
     }
 
@@ -289,7 +303,7 @@ mod tests {
     fn one_process_owns_the_directories() {
         let dir = tempfile::tempdir().unwrap();
         let _first = store(dir.path(), 100);
-        let limits = Limits { cache_bytes: 1, min_free_percent: 0 };
+        let limits = Limits { cache_bytes: 1, min_free: MinFree::Percent(0) };
         let second = Store::open(&dir.path().join("cache"), &dir.path().join("other"), limits);
         assert_eq!(second.err().unwrap().kind(), Kind::Busy);
     }

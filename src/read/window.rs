@@ -75,6 +75,15 @@ impl Window {
     }
 }
 
+impl Window {
+    /// What to fetch for a read of `range` that could not be answered, without taking note of it.
+    pub fn around(&self, range: Range<u64>, size: u64) -> Range<u64> {
+        let aligned = aligned(range.start..range.end.min(size), size);
+        // The first touch of a file at its start is most often the start of a stream.
+        if aligned.start == 0 { 0..aligned.end.max(FIRST_BYTES).min(size) } else { aligned }
+    }
+}
+
 fn aligned(range: Range<u64>, size: u64) -> Range<u64> {
     let start = range.start / ALIGN_BYTES * ALIGN_BYTES;
     start..range.end.next_multiple_of(ALIGN_BYTES).min(size)
