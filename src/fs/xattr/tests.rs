@@ -265,6 +265,22 @@ fn no_attribute_shows_a_signed_url() {
 }
 
 #[test]
+fn links_that_people_wrote_stay() {
+    let file = File::from_value(json!({
+        "file_id": "f", "type": "file", "description": SIGNED, "user_tags": {"url": SIGNED},
+        "image_media_metadata": {"description": SIGNED, "name": SIGNED, "url": SIGNED},
+    }));
+    let file = file.unwrap();
+    assert_eq!(value(&file, "user.pds.description").as_deref(), Some(SIGNED));
+    assert_eq!(value(&file, "user.pds.tag.url").as_deref(), Some(SIGNED));
+    assert!(value(&file, "user.pds.json").unwrap().contains(SIGNED));
+    for name in ["description", "name", "url"] {
+        assert_eq!(value(&file, &format!("user.pds.image.{name}")), None, "{name}");
+    }
+    assert_eq!(value(&file, "user.pds.image_media_metadata"), None);
+}
+
+#[test]
 fn urls_are_fetched_fresh_when_allowed() {
     let urls = Options { urls: true, ..Options::default() };
     let file = photo();
@@ -729,6 +745,9 @@ fn the_services_own_fields_cannot_shadow_each_other() {
         "user_tags": {"k": "v"},
     }));
     let file = file.unwrap();
+    let mut names = names(&file, "f", ListPolicy::All);
+    names.sort();
+    assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "each name once: {names:?}");
     for (name, expected) in [
         ("user.pds.image.width", "5"),
         ("user.pds.state", "clean"),
