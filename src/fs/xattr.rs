@@ -7,9 +7,9 @@
 //! | part | question it answers |
 //! |---|---|
 //! | [`table`] | which attributes are there, which are listed, what do they mean |
-//! | [`flatten`] | which of them does this File object have |
+//! | [`mod@flatten`] | which of them does this File object have |
 //! | [`value`] | how does a JSON value become bytes, which URLs must go |
-//! | [`list`] | which are named by `listxattr` |
+//! | [`mod@list`] | which are named by `listxattr` |
 //! | [`foreign`] | how do other programs' attributes live in user tags |
 //! | [`policy`] | what does setting or removing mean |
 //!
@@ -291,7 +291,7 @@ pub fn fetched(fresh: &File, fetch: &FetchUrl) -> Result<Vec<u8>> {
     })
 }
 
-/// The names of the attributes a listing shows, most important first; see [`list`].
+/// The names of the attributes a listing shows, most important first; see [`mod@list`].
 ///
 /// # Errors
 /// [`Kind::Unsupported`] when attributes are off.

@@ -1,7 +1,7 @@
 //! What setting or removing an attribute means.
 //!
 //! Attributes of other programs, and the three aliases that live in a tag, are changed on the drive. All
-//! others are the drive's own and read-only for now; [`Writer`] is the place where writable ones join.
+//! others are the drive's own and read-only for now; `Writer` is the place where writable ones join.
 //!
 //! Copy tools set and remove the attributes they see without knowing whose they are, and `cp
 //! --preserve=xattr` and `rsync -X` fail when that fails. A person at the shell deserves an honest EPERM.
