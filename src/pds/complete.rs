@@ -4,8 +4,6 @@
 //! reply got lost is settled by looking at the file: the upload dies with it, so asking again says
 //! "unknown upload" also when all went well.
 
-use serde_json::Value;
-
 use super::metadata::set;
 use super::model::{File, RevisionId, text_of};
 use super::transport::Call;
@@ -96,7 +94,7 @@ fn is_result(file: &File, expect: &Expect) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

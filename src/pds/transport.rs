@@ -36,6 +36,8 @@ const MAX_REPLY_BYTES: usize = 32 * 1024 * 1024;
 const MAX_REFUSAL_BYTES: usize = 64 * 1024;
 /// Idle connections are dropped before the other side (60 s at OSS) does it under a request.
 const IDLE_FOR: Duration = Duration::from_secs(50);
+/// The longest that one "slow down" keeps everyone waiting.
+const LONGEST_GATE: Duration = Duration::from_secs(30);
 
 /// Connections, permits, token and pauses of one drive.
 pub(super) struct Transport {
@@ -155,11 +157,14 @@ impl Transport {
         if failure.lost && !call.repeatable {
             return None;
         }
-        let pause = retry::plan(failures, started.elapsed(), cause, limits, retry::chance())?;
-        if let Cause::Throttled(_) = cause {
-            self.gate.close_until(std::time::Instant::now() + pause);
+        let pause = retry::plan(failures, started.elapsed(), cause, limits, retry::chance());
+        if let Cause::Throttled(asked) = cause
+            && let Some(closed_for) = pause.or(asked)
+        {
+            // Also when this call gives up: the others need not be told one by one.
+            self.gate.close_until(std::time::Instant::now() + closed_for.min(LONGEST_GATE));
         }
-        Some(pause)
+        pause
     }
 
     /// The token after a refused one, or the refusal with advice. Each reading of the token is refused at
