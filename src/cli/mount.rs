@@ -112,7 +112,7 @@ fn connect(args: &MountArgs, source: &Source) -> Result<(Pds, Option<Server>), F
     let network = &args.network;
     let pds = Pds::new(PdsOptions {
         endpoint,
-        drive_id,
+        drive_id: drive_id.as_str().into(),
         credentials,
         op_timeout: network.op_timeout,
         stall_timeout: network.stall_timeout,

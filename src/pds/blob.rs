@@ -100,14 +100,17 @@ impl Pds {
     pub async fn put_part(&self, url: &PartUrl, body: PartBody) -> Result<PartReceipt> {
         const OP: &str = "send part";
         let transport = &*self.transport;
-        repeat(transport, OP, async || {
-            let permit = transport.data_permit(OP).await.map_err(Failure::fatal)?;
+        let named = |error: Error| error.on(format_args!("part {}", url.number));
+        let mut tries = Tries::new(transport, OP);
+        loop {
+            let permit = transport.data_permit(OP).await.map_err(named)?;
             let receipt = put(transport, url, body.clone()).await;
             drop(permit);
-            receipt
-        })
-        .await
-        .map_err(|error| error.on(format_args!("part {}", url.number)))
+            match receipt {
+                Ok(receipt) => return Ok(receipt),
+                Err(failure) => tries.after(failure).await.map_err(named)?,
+            }
+        }
     }
 
     /// Reads `range` of an object of `total` bytes (12.2). The end is clamped to `total`, because the
@@ -124,58 +127,68 @@ impl Pds {
             return Err(Error::new(Kind::Invalid, OP, "an empty range cannot be asked for"));
         }
         let transport = &*self.transport;
-        repeat(transport, OP, async || {
-            let permit = transport.data_permit(OP).await.map_err(Failure::fatal)?;
-            let host = lease::host(&url.url);
-            let asked = HeaderValue::from_str(&format!("bytes={}-{}", range.start, range.end - 1))
-                .map_err(|_| Failure::fatal(Error::new(Kind::Invalid, OP, "not a range")))?;
-            let request = transport.http.get(url.url.clone()).header(RANGE, asked).send();
-            let response = timeout(transport.options.stall_timeout, request)
-                .await
-                .map_err(|_| Failure::timeout(OP, format!("{host} does not answer"), false))?
-                .map_err(|error| failure::from_network(OP, &host, error))?;
-            let response = accepted(transport, OP, &host, response).await?;
-            check_range(&response, &range, total, url.crc64).map_err(Failure::fatal)?;
-            let left = range.end - range.start;
-            Ok(RangeBody {
-                response,
-                host,
-                left,
-                stall_timeout: transport.options.stall_timeout,
-                _permit: permit,
-            })
-        })
-        .await
+        let mut tries = Tries::new(transport, OP);
+        loop {
+            match open_range(transport, url, &range, total).await {
+                Ok(body) => return Ok(body),
+                Err(failure) => tries.after(failure).await?,
+            }
+        }
     }
 }
 
-/// Tries again on the same URL, within the tries and time that suit one transfer.
-async fn repeat<T>(
-    transport: &Transport,
+/// Tries on the same URL, within the number that suits one transfer. Time is bounded by tries: each ends by
+/// its stall deadline, and a part on a slow line may take long.
+struct Tries<'a> {
+    transport: &'a Transport,
     op: &'static str,
-    attempt: impl AsyncFn() -> Result<T, Failure>,
-) -> Result<T> {
-    let started = Instant::now();
-    let options = &transport.options;
-    // Time is bounded by tries: each ends by its stall deadline, and a part on a slow line may take long.
-    let limits = Limits { retries: RETRIES.min(options.retries), budget: std::time::Duration::MAX };
-    let mut failures = 0;
-    loop {
-        let failure = match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(failure) => failure,
-        };
-        failures += 1;
-        tracing::debug!(op, failures, error = %failure.error, "transfer failed");
+    started: Instant,
+    failures: u32,
+}
 
-        let pause = failure
-            .cause
-            .and_then(|cause| retry::plan(failures, started.elapsed(), cause, limits, retry::chance()));
+impl<'a> Tries<'a> {
+    fn new(transport: &'a Transport, op: &'static str) -> Self {
+        Tries { transport, op, started: Instant::now(), failures: 0 }
+    }
+
+    /// Waits before the next try, or gives the error back when there should be none.
+    async fn after(&mut self, failure: Failure) -> Result<()> {
+        let options = &self.transport.options;
+        let limits = Limits { retries: RETRIES.min(options.retries), budget: std::time::Duration::MAX };
+        self.failures += 1;
+        tracing::debug!(op = self.op, failures = self.failures, error = %failure.error, "transfer failed");
+        let pause = failure.cause.and_then(|cause| {
+            retry::plan(self.failures, self.started.elapsed(), cause, limits, retry::chance())
+        });
         let Some(pause) = pause.filter(|pause| *pause <= options.stall_timeout) else {
             return Err(failure.error);
         };
         sleep(pause).await;
+        Ok(())
     }
+}
+
+async fn open_range(
+    transport: &Transport,
+    url: &DownloadUrl,
+    range: &Range<u64>,
+    total: u64,
+) -> Result<RangeBody, Failure> {
+    const OP: &str = "read";
+    let permit = transport.data_permit(OP).await.map_err(Failure::fatal)?;
+    let host = lease::host(&url.url);
+    let asked = HeaderValue::from_str(&format!("bytes={}-{}", range.start, range.end - 1))
+        .map_err(|_| Failure::fatal(Error::new(Kind::Invalid, OP, "not a range")))?;
+    let request = transport.http.get(url.url.clone()).header(RANGE, asked).send();
+    let response = timeout(transport.options.stall_timeout, request)
+        .await
+        .map_err(|_| Failure::timeout(OP, format!("{host} does not answer"), false))?
+        .map_err(|error| failure::from_network(OP, &host, error))?;
+    let response = accepted(transport, OP, &host, response).await?;
+    check_range(&response, range, total, url.crc64).map_err(Failure::fatal)?;
+    let left = range.end - range.start;
+    let stall_timeout = transport.options.stall_timeout;
+    Ok(RangeBody { response, host, left, stall_timeout, _permit: permit })
 }
 
 async fn put(transport: &Transport, url: &PartUrl, body: PartBody) -> Result<PartReceipt, Failure> {
