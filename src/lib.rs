@@ -4,3 +4,4 @@
 
 pub mod error;
 pub mod pds;
+pub mod server;
