@@ -59,7 +59,7 @@ pub struct Facts {
 /// `blob`, however large it is and whatever it contains, and leaves its position alone. Blocks on the disk.
 pub fn describe(name: &str, content_type: &str, blob: &File, size: u64) -> Facts {
     let view = |limit| View::new(blob, size, limit);
-    let head = view(HEAD_LEN as u64).bytes(0, HEAD_LEN.min(size.try_into().unwrap_or(HEAD_LEN)));
+    let head = view(HEAD_LEN as u64).exactly(0, HEAD_LEN.min(size.try_into().unwrap_or(HEAD_LEN)));
     let head = head.unwrap_or_default();
     let kind = kind::recognise(name, content_type, &head);
     let clip = match kind.mime_type.as_str() {

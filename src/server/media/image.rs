@@ -101,7 +101,7 @@ fn read_exif<'a>(mime_type: &str, view: &dyn Fn(u64) -> View<'a>) -> Option<Exif
     let mut reader = exif::Reader::new();
     reader.continue_on_error(true);
     let mut file = view(READ_LIMIT);
-    let start = file.bytes_up_to(0, 4)?;
+    let start = file.up_to(0, 4)?;
     let block = match (mime_type, start.as_slice()) {
         ("image/png", _) => png_block(&mut file)?,
         ("image/webp", _) => webp_block(&mut file)?,
@@ -128,7 +128,7 @@ fn whole_or_part(result: Result<Exif, exif::Error>) -> Option<Exif> {
 fn png_block(file: &mut View<'_>) -> Option<Vec<u8>> {
     let mut at = 8;
     for _ in 0..MOST_CHUNKS {
-        let header = file.bytes(at, 8)?;
+        let header = file.exactly(at, 8)?;
         let len = number::<4>(&header, 0)?;
         if header.ends_with(b"eXIf") {
             return block(file, at + 8, len);
@@ -142,7 +142,7 @@ fn png_block(file: &mut View<'_>) -> Option<Vec<u8>> {
 fn webp_block(file: &mut View<'_>) -> Option<Vec<u8>> {
     let mut at = 12;
     for _ in 0..MOST_CHUNKS {
-        let header = file.bytes(at, 8)?;
+        let header = file.exactly(at, 8)?;
         let len = u64::from(u32::from_le_bytes(header.get(4..8)?.try_into().ok()?));
         if header.starts_with(b"EXIF") {
             return block(file, at + 8, len);
@@ -154,7 +154,7 @@ fn webp_block(file: &mut View<'_>) -> Option<Vec<u8>> {
 
 fn block(file: &mut View<'_>, at: u64, len: u64) -> Option<Vec<u8>> {
     let len = usize::try_from(len).ok().filter(|len| *len <= MOST_EXIF)?;
-    let bytes = file.bytes(at, len)?;
+    let bytes = file.exactly(at, len)?;
     // Some writers keep the marker that only JPEG needs.
     Some(bytes.strip_prefix(b"Exif\0\0").map(<[u8]>::to_vec).unwrap_or(bytes))
 }

@@ -275,7 +275,8 @@ mod tests {
             ("a.png", "", ZIP, "application/zip", "zip", "zip"),
             ("a.xls", "", OLE, "application/vnd.ms-excel", "xls", "doc"),
             ("a.svg", "", b"<?xml version='1.0'?><svg/>", "image/svg+xml", "svg", "image"),
-            ("a.ipa", "", b"\0\0", UNKNOWN, "", "app"),
+            ("a.ipa", "", b"\0\0", "application/x-itunes-ipa", "ipa", "app"),
+            ("a.appimage", "", b"\0\0", UNKNOWN, "", "app"),
             (
                 "a.exe",
                 "",

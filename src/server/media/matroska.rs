@@ -76,7 +76,7 @@ impl Element {
             return None;
         }
         // An identifier has up to four bytes, a size up to eight.
-        let header = view.bytes_up_to(at, 12)?;
+        let header = view.up_to(at, 12)?;
         let id_len = header.first()?.leading_zeros() as usize + 1;
         let size_len = header.get(id_len)?.leading_zeros() as usize + 1;
         let (id, size) = (header.get(..id_len)?, header.get(id_len..id_len + size_len)?);
@@ -93,7 +93,7 @@ impl Element {
 
     fn bytes(self, view: &mut View<'_>) -> Option<Vec<u8>> {
         let len = usize::try_from(self.end - self.start).ok().filter(|len| *len <= 256)?;
-        view.bytes(self.start, len)
+        view.exactly(self.start, len)
     }
 
     fn unsigned(self, view: &mut View<'_>) -> Option<u64> {

@@ -88,11 +88,11 @@ impl Span {
         if at.checked_add(8)? > self.end {
             return None;
         }
-        let header = view.bytes(at, 8)?;
+        let header = view.exactly(at, 8)?;
         let kind = header.get(4..8)?.try_into().ok()?;
         let (header_len, len) = match number::<4>(&header, 0)? {
             0 => (8, self.end - at),
-            1 => (16, number::<8>(&view.bytes(at + 8, 8)?, 0)?),
+            1 => (16, number::<8>(&view.exactly(at + 8, 8)?, 0)?),
             len => (8, len),
         };
         if len < header_len {
@@ -105,7 +105,7 @@ impl Span {
     /// The first bytes of the contents, at most [`LONGEST_BOX`].
     fn bytes(self, view: &mut View<'_>) -> Option<Vec<u8>> {
         let len = usize::try_from(self.end - self.start).unwrap_or(LONGEST_BOX).min(LONGEST_BOX);
-        view.bytes_up_to(self.start, len)
+        view.up_to(self.start, len)
     }
 }
 
@@ -168,7 +168,7 @@ fn samples(view: &mut View<'_>, table: Span) -> Option<Samples> {
     /// Bytes of the table read at a time; a multiple of one entry.
     const SLICE: u64 = 64 << 10;
     let span = table.child(view, b"stsz")?;
-    let header = view.bytes(span.start, 12)?;
+    let header = view.exactly(span.start, 12)?;
     let (each, count) = (number::<4>(&header, 4)?, number::<4>(&header, 8)?);
     if each > 0 {
         return Some(Samples { count, bytes: Some(each * count) });
@@ -179,7 +179,7 @@ fn samples(view: &mut View<'_>, table: Span) -> Option<Samples> {
     let (mut at, mut bytes) = (start, Some(0));
     while at < start + 4 * count {
         let len = SLICE.min(start + 4 * count - at);
-        let Some(slice) = view.bytes(at, len as usize) else {
+        let Some(slice) = view.exactly(at, len as usize) else {
             bytes = None;
             break;
         };
@@ -319,23 +319,39 @@ fn codec(code: &[u8]) -> String {
     name.to_owned()
 }
 
-/// Where it was filmed: `©xyz` in `udta`, or the QuickTime key in `meta`.
+/// Where it was filmed: `©xyz` or `loci` in `udta`, or the QuickTime key in `meta`.
 fn place(view: &mut View<'_>, kind: &[u8; 4], span: Span) -> Option<String> {
-    let text = if kind == b"udta" {
-        let bytes = span.child(view, b"\xa9xyz")?.bytes(view)?;
-        let len = usize::try_from(number::<2>(&bytes, 0)?).ok()?;
-        bytes.get(4..4 + len.min(bytes.len().saturating_sub(4)))?.to_vec()
+    if kind == b"meta" {
+        let text = quicktime_key(view, span, b"com.apple.quicktime.location.ISO6709")?;
+        return iso6709(std::str::from_utf8(&text).ok()?);
+    }
+    if let Some(loci) = span.child(view, b"loci") {
+        return three_gpp(&loci.bytes(view)?);
+    }
+    let bytes = span.child(view, b"\xa9xyz")?.bytes(view)?;
+    let len = usize::try_from(number::<2>(&bytes, 0)?).ok()?;
+    let text = bytes.get(4..)?;
+    iso6709(std::str::from_utf8(&text[..len.min(text.len())]).ok()?)
+}
+
+/// `loci` (3GPP TS 26.244, 8.2.11): after version and language a name in UTF-8 or UTF-16, a role, then
+/// longitude and latitude as 16.16 numbers.
+fn three_gpp(bytes: &[u8]) -> Option<String> {
+    let name = bytes.get(6..)?;
+    let name_len = if name.starts_with(b"\xfe\xff") {
+        2 * name.chunks_exact(2).position(|unit| unit == [0, 0])? + 2
     } else {
-        quicktime_key(view, span, b"com.apple.quicktime.location.ISO6709")?
+        name.iter().position(|byte| *byte == 0)? + 1
     };
-    iso6709(std::str::from_utf8(&text).ok()?)
+    let degrees = |at| number::<4>(name, at).map(|bits| f64::from((bits as u32).cast_signed()) / 65536.0);
+    location(degrees(name_len + 5)?, degrees(name_len + 1)?)
 }
 
 /// The value of a QuickTime metadata key: `keys` lists the names, `ilst` has boxes whose type is the number of
 /// the name, counted from 1, with the value in their `data` box after eight bytes of type and language.
 fn quicktime_key(view: &mut View<'_>, meta: Span, key: &[u8]) -> Option<Vec<u8>> {
     // In MP4, but not in QuickTime, `meta` begins with four bytes of version and flags.
-    let start = view.bytes(meta.start, 8)?;
+    let start = view.exactly(meta.start, 8)?;
     let meta = if start.ends_with(b"hdlr") { meta } else { Span { start: meta.start + 4, ..meta } };
     let keys = meta.child(view, b"keys")?;
     let names = Span { start: keys.start.checked_add(8)?.min(keys.end), ..keys };

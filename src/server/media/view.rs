@@ -31,7 +31,7 @@ impl<'a> View<'a> {
 
     /// Exactly `len` bytes at `at`, or nothing: past the end, over the limit, or unreadable. The caller bounds
     /// `len`; nothing is allocated for bytes that do not exist.
-    pub fn bytes(&mut self, at: u64, len: usize) -> Option<Vec<u8>> {
+    pub fn exactly(&mut self, at: u64, len: usize) -> Option<Vec<u8>> {
         let wanted = u64::try_from(len).ok()?;
         if at.checked_add(wanted)? > self.size || wanted > self.left {
             return None;
@@ -43,9 +43,9 @@ impl<'a> View<'a> {
     }
 
     /// Up to `len` bytes at `at`, fewer where the file ends.
-    pub fn bytes_up_to(&mut self, at: u64, len: usize) -> Option<Vec<u8>> {
+    pub fn up_to(&mut self, at: u64, len: usize) -> Option<Vec<u8>> {
         let there = self.size.saturating_sub(at);
-        self.bytes(at, len.min(usize::try_from(there).unwrap_or(len)))
+        self.exactly(at, len.min(usize::try_from(there).unwrap_or(len)))
     }
 }
 
@@ -98,12 +98,12 @@ mod tests {
         assert_eq!(text, "012345");
         assert_eq!(view.seek(SeekFrom::Start(100)).unwrap(), 100);
         assert_eq!(view.read(&mut [0; 4]).unwrap(), 0);
-        assert_eq!(view.bytes(5, 2), None, "beyond the size");
-        assert_eq!(view.bytes(u64::MAX, 2), None);
-        assert_eq!(view.bytes(4, 2).unwrap(), b"45");
+        assert_eq!(view.exactly(5, 2), None, "beyond the size");
+        assert_eq!(view.exactly(u64::MAX, 2), None);
+        assert_eq!(view.exactly(4, 2).unwrap(), b"45");
         view.seek(SeekFrom::Start(0)).unwrap();
         view.read(&mut [0; 4]).unwrap_err();
-        assert_eq!(view.bytes(0, 1), None, "over the limit");
+        assert_eq!(view.exactly(0, 1), None, "over the limit");
     }
 
     #[test]
