@@ -9,7 +9,7 @@ use pdsfs::server::media::{Facts, describe};
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use support::corpus::{self, Specimen};
-use support::hashes::{crc64, sha1_hex_upper};
+use support::{crc64, sha1_hex_upper};
 
 #[test]
 fn real_files_tell_what_was_put_into_them() {
@@ -21,7 +21,7 @@ fn real_files_tell_what_was_put_into_them() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Thousands of damaged versions of each real file: no parser may stop the server.
+/// Hundreds of damaged versions of each real file: no parser may stop the server.
 #[test]
 fn damaged_real_files_are_described_too() {
     let dir = tempfile::tempdir().unwrap();
@@ -33,7 +33,7 @@ fn damaged_real_files_are_described_too() {
         let bytes = std::fs::read(&specimen.path).unwrap();
         let name = specimen.name.to_str().unwrap();
         if matches!(specimen.expect.category, Some("image" | "video" | "audio")) {
-            for _ in 0..1500 {
+            for _ in 0..300 {
                 damage_and_describe(&mut file, name, &bytes, &mut random);
             }
         }

@@ -124,8 +124,8 @@ fn pictures(dir: &Path) -> Vec<Specimen> {
         specimen(png, dated_facts(image("image/png", 64, 48))),
         specimen(webp, dated_facts(image("image/webp", 70, 50))),
         specimen(tiff, dated_facts(image("image/tiff", 80, 60))),
-        specimen(picture("animation.gif", "33x44", &[]), image("image/gif", 33, 44)),
-        specimen(picture("old.bmp", "35x36", &[]), image("image/bmp", 35, 36)),
+        specimen(picture("animation.gif", "32x44", &[]), image("image/gif", 32, 44)),
+        specimen(picture("old.bmp", "38x36", &[]), image("image/bmp", 38, 36)),
         specimen(
             picture("a photo under a wrong name.txt", "16x24", &["-f", "mjpeg"]),
             image("image/jpeg", 16, 24),
@@ -154,7 +154,7 @@ fn videos(dir: &Path) -> Vec<Specimen> {
     let original = path("moov-at-the-end.mp4");
     let copied = |name: &str, options: &[&str]| {
         let input = original.to_str().expect("an ordinary path");
-        ffmpeg(&[&["-i", input, "-c", "copy"], options, &made].concat(), &path(name));
+        ffmpeg(&[&["-i", input, "-c", "copy"], &made[..], options].concat(), &path(name));
         path(name)
     };
     let fast = copied("faststart.mp4", &["-movflags", "+faststart"]);

@@ -1,22 +1,35 @@
 //! Sound without pictures (MP3, FLAC, Ogg, Opus, WAV, AIFF, AAC, APE, WavPack...), by `lofty`.
 //!
 //! Tags and cover art are not read: the service has no place for them.
+//!
+//! `lofty` 0.25 panics on some damaged files (an Opus header with channel mapping 1 and nine channels fails an
+//! `expect`), so it is called behind `catch_unwind`: a damaged song must not take an upload down with it.
+
+use std::io::{BufReader, Seek, SeekFrom};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lofty::config::ParseOptions;
 use lofty::file::{AudioFile, FileType};
 use lofty::iff::wav::{WavFile, WavFormat};
 use lofty::probe::Probe;
-use std::io::{BufReader, Seek, SeekFrom};
 
 use super::clip::{AudioStream, Clip};
 use super::view::View;
 
 /// The one stream of the file, or nothing if it cannot be read.
 pub(super) fn read(view: View<'_>) -> Option<Clip> {
+    // Nothing outlives the call, so nothing half-changed can be seen after it.
+    let stream = catch_unwind(AssertUnwindSafe(|| stream(view))).ok().flatten()?;
+    // Without a rate it is a file that merely began like sound.
+    stream.sample_rate.filter(|rate| *rate > 0)?;
+    Some(Clip { duration: stream.duration, audio: vec![stream], ..Clip::default() })
+}
+
+fn stream(view: View<'_>) -> Option<AudioStream> {
     let options = ParseOptions::new().read_tags(false).read_cover_art(false);
-    let mut probe = Probe::new(BufReader::new(view)).options(options).guess_file_type().ok()?;
+    let probe = Probe::new(BufReader::new(view)).options(options).guess_file_type().ok()?;
     let kind = probe.file_type()?;
-    let stream = if kind == FileType::Wav {
+    Some(if kind == FileType::Wav {
         let mut reader = probe.into_inner();
         reader.seek(SeekFrom::Start(0)).ok()?;
         let file = WavFile::read_from(&mut reader, options).ok()?;
@@ -29,7 +42,6 @@ pub(super) fn read(view: View<'_>) -> Option<Clip> {
             sample_rate: Some(properties.sample_rate().into()),
         }
     } else {
-        probe = probe.set_file_type(kind);
         let file = probe.read().ok()?;
         let properties = file.properties();
         AudioStream {
@@ -39,10 +51,7 @@ pub(super) fn read(view: View<'_>) -> Option<Clip> {
             channels: properties.channels().map(u64::from),
             sample_rate: properties.sample_rate().map(u64::from),
         }
-    };
-    // A file that merely began like one of these.
-    stream.sample_rate.filter(|rate| *rate > 0)?;
-    Some(Clip { duration: stream.duration, audio: vec![stream], ..Clip::default() })
+    })
 }
 
 fn wav_codec(format: &WavFormat, bits: u8) -> String {

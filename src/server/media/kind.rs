@@ -256,7 +256,9 @@ mod tests {
 
     #[test]
     fn bytes_then_name_then_declaration() {
-        let table: &[(&str, &str, &[u8], &str, &str, &str)] = &[
+        /// Name, declared type and first bytes of a file, then what is found.
+        type Row = (&'static str, &'static str, &'static [u8], &'static str, &'static str, &'static str);
+        let table: &[Row] = &[
             ("a.jpg", "", PNG, "image/png", "png", "image"),
             ("a.JPG", "", b"", "image/jpeg", "jpg", "image"),
             ("a", "image/png; q=1", b"\0\x01", "image/png", "png", "image"),

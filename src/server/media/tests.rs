@@ -417,7 +417,20 @@ fn absurd_lengths_and_counts_are_survived() {
     }
 }
 
-/// Every prefix of every sample, and some 40,000 samples with a few bytes changed.
+/// `lofty` panics on nine channels in a mapping for up to eight.
+#[test]
+fn sound_that_panics_its_parser_is_survived() {
+    let page = |sequence: u8, packet: &[u8]| {
+        let header = [b"OggS\0\x02", &[0; 8][..], &[1, 0, 0, 0], &[sequence, 0, 0, 0], &[0; 4]].concat();
+        [&header, &[1, packet.len() as u8][..], packet].concat()
+    };
+    let head = b"OpusHead\x01\x09\0\0\x80\xbb\0\0\0\0\x01\x09\0\0\x01\x02\x03\x04\x05\x06\x07\x08";
+    let tags = b"OpusTags\x01\0\0\0x\0\0\0\0";
+    let facts = facts("a.opus", &[page(0, head), page(1, tags), page(2, &[0; 100])].concat());
+    assert_eq!((facts.category, facts.video), ("audio", None));
+}
+
+/// Every prefix of every sample, and thousands of samples with a few bytes changed.
 #[test]
 fn damage_takes_facts_but_nothing_else() {
     use rand::{Rng, SeedableRng};
@@ -444,7 +457,7 @@ fn damage_takes_facts_but_nothing_else() {
         for len in 0..sample.len().min(4000) {
             check(name, &sample[..len]);
         }
-        for _ in 0..6000 {
+        for _ in 0..1500 {
             let mut bytes = sample.clone();
             for _ in 0..random.random_range(1..=4) {
                 let at = random.random_range(0..bytes.len().min(1500));
