@@ -123,7 +123,7 @@ async fn by_request(mut client: Client, args: &UmountArgs, entry: &Entry) -> Res
     if let Some(process) = process
         && !process.wait(GONE_WITHIN).await
     {
-        eprintln!("pdsfs: the process of the mount is still busy ending");
+        complain!("pdsfs: the process of the mount is still busy ending");
     }
     gone(entry).await?;
     report.failure().map_or(Ok(()), Err)
@@ -137,7 +137,7 @@ async fn by_force(path: &Path, entry: &Entry) -> Result<(), Failure> {
     match answer(path) {
         Answer::Stale => {
             unmount(path, How::Lazily).map_err(refused)?;
-            eprintln!(
+            complain!(
                 "pdsfs: {:?} was left over by a pdsfs that was killed; cleaned it up. \
                  What it had not sent yet is kept and sent at the next mount",
                 printable(path)
@@ -145,7 +145,7 @@ async fn by_force(path: &Path, entry: &Entry) -> Result<(), Failure> {
         }
         Answer::Alive => {
             unmount(path, How::Politely).map_err(refused)?;
-            eprintln!("pdsfs: its process could not be asked; it sends what is left on its own. See its log");
+            complain!("pdsfs: its process could not be asked; it sends what is left on its own. See its log");
         }
         Answer::Silent => {
             let message = format!(
