@@ -128,6 +128,10 @@ impl Prepared {
         let control = tokio::spawn(control::serve(listener, handlers, stopping));
         let told =
             Ready { mountpoint: table::printable(mountpoint.path()), notes: mountpoint.notes().to_vec() };
+        tracing::info!(mountpoint = told.mountpoint, source = plan.mount.fsname, "mounted");
+        for note in &told.notes {
+            tracing::warn!("{note}");
+        }
         let mut life = Life {
             fs,
             mounted,
