@@ -3,7 +3,21 @@
 //! A command returns `Ok` or a [`Failure`]; only [`main`] turns that into lines on standard error
 //! (`pdsfs: ...`) and an exit code. Printing happens nowhere outside this module.
 
-#![allow(clippy::print_stdout, clippy::print_stderr)] // What a command line is for.
+/// Prints a line; somebody who closed the other end of the pipe does not want to know.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
+/// Prints a line on standard error, which may be a log on a full disk.
+macro_rules! complain {
+    ($($part:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($part)*);
+    }};
+}
 
 pub mod info;
 mod logging;
@@ -80,7 +94,7 @@ pub fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("pdsfs: {failure}");
+            complain!("pdsfs: {failure}");
             ExitCode::from(failure.exit().code())
         }
     }
@@ -89,7 +103,7 @@ pub fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         None => {
-            println!("{}", command().render_help());
+            say!("{}", command().render_help());
             Ok(())
         }
         Some(Command::Mount(args)) => mount::run(&args),
@@ -98,7 +112,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Info(args)) => Ok(info::run(&args.path, args.json)?),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Version) => {
-            println!("pdsfs {}", env!("CARGO_PKG_VERSION"));
+            say!("pdsfs {}", env!("CARGO_PKG_VERSION"));
             Ok(())
         }
     }
@@ -141,7 +155,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    eprintln!("pdsfs: {}", lines.join("\n"));
+    complain!("pdsfs: {}", lines.join("\n"));
     ExitCode::from(Exit::Usage.code())
 }
 

@@ -50,7 +50,7 @@ const CHECK_WITHIN: Duration = Duration::from_secs(60);
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// How long programs may keep files open after a signal took the mountpoint away.
 const LINGER: Duration = Duration::from_secs(10);
-/// How long naming what stays may take when there is no time left to send it.
+/// How long it may take to name what stays, and to send what was written during the last moment.
 const NAMING: Duration = Duration::from_secs(5);
 
 /// What to mount, where, and how.
@@ -128,8 +128,18 @@ impl Prepared {
         let control = tokio::spawn(control::serve(listener, handlers, stopping));
         let told =
             Ready { mountpoint: table::printable(mountpoint.path()), notes: mountpoint.notes().to_vec() };
-        let mut life =
-            Life { fs, mounted, signals, kept_in: plan.fs.state_dir, drain_timeout: plan.drain_timeout };
+        tracing::info!(mountpoint = told.mountpoint, source = plan.mount.fsname, "mounted");
+        for note in &told.notes {
+            tracing::warn!("{note}");
+        }
+        let mut life = Life {
+            fs,
+            mounted,
+            signals,
+            kept_in: plan.fs.state_dir,
+            drain_timeout: plan.drain_timeout,
+            gave_up: false,
+        };
         let report = match ready(&told) {
             Ok(()) => Ok(life.run(&mut incoming).await),
             Err(failure) => Err(failure),
@@ -193,7 +203,7 @@ impl Mounted {
     /// Asks for the root folder the way a program would.
     async fn confirm(&self) -> Result<(), Failure> {
         let path = self.path.clone();
-        let asked = tokio::task::spawn_blocking(move || std::fs::metadata(path));
+        let asked = tokio::task::spawn_blocking(move || mountpoint::look(&path));
         let wrong = |message: String| {
             Failure::new(Exit::Temporary, format!("mount {:?}: {message}", table::printable(&self.path)))
         };
@@ -251,6 +261,8 @@ struct Life {
     signals: Signals,
     kept_in: PathBuf,
     drain_timeout: Duration,
+    /// A signal came while draining: nothing is waited for any more.
+    gave_up: bool,
 }
 
 impl Life {
@@ -275,7 +287,7 @@ impl Life {
     async fn stop(&mut self) -> Report {
         tracing::info!("stopping: sending what is not on the drive yet; another signal gives up");
         let deadline = Instant::now() + self.drain_timeout;
-        self.drain(deadline).await;
+        let before = self.drain(deadline).await;
         if let Err(error) = self.mounted.unmount(How::Politely).await {
             let inside = holders::describe(&holders::find(&self.mounted.path));
             tracing::warn!(%error, inside, "detaching the mountpoint");
@@ -285,16 +297,16 @@ impl Life {
         }
         tokio::select! {
             _ = tokio::time::timeout(LINGER, self.mounted.ended()) => {}
-            () = self.signals.stop() => {}
+            () = self.signals.stop() => self.gave_up = true,
         }
-        self.drain(deadline.min(Instant::now() + NAMING)).await
+        self.drain(after(&before, deadline)).await
     }
 
     /// `pdsfs umount`: the report when the mount has ended, `None` when it goes on.
     async fn obey(&mut self, order: UmountOrder) -> Option<Report> {
         let deadline = Instant::now() + order.drain_timeout.unwrap_or(self.drain_timeout);
-        tokio::select! {
-            _ = drain(&self.fs, deadline, |progress| order.progress(progress)) => {}
+        let before = tokio::select! {
+            report = drain(&self.fs, deadline, |progress| order.progress(progress)) => report,
             () = order.called_off() => {
                 tracing::info!("unmounting was called off");
                 return None;
@@ -304,13 +316,13 @@ impl Life {
                 order.finish(Ok(report.clone())).await;
                 return Some(report);
             }
-        }
+        };
         if let Err(error) = self.mounted.unmount(How::Politely).await {
             order.finish(Err(self.busy(&error))).await;
             return None;
         }
         let _ = tokio::time::timeout(LINGER, self.mounted.ended()).await;
-        let report = self.drain(deadline.max(Instant::now() + NAMING)).await;
+        let report = self.drain(after(&before, deadline)).await;
         order.finish(Ok(report.clone())).await;
         Some(report)
     }
@@ -322,15 +334,23 @@ impl Life {
 
     /// Drains until `deadline` or a signal, and tells what stayed.
     async fn drain(&mut self, deadline: Instant) -> Report {
+        let deadline = if self.gave_up { Instant::now() } else { deadline };
         let report = tokio::select! {
             report = drain(&self.fs, deadline, |_| {}) => report,
             () = self.signals.stop() => {
                 tracing::warn!("giving up on sending the rest");
+                self.gave_up = true;
                 drain(&self.fs, Instant::now(), |_| {}).await
             }
         };
         Report { kept_in: table::printable(&self.kept_in), ..report }
     }
+}
+
+/// Until when to wait for what was written between draining (which ended with `before`) and unmounting.
+/// Where all had been sent this is a moment's work, also after the deadline.
+fn after(before: &Report, deadline: Instant) -> Instant {
+    if before.total == 0 { deadline.max(Instant::now() + NAMING) } else { deadline }
 }
 
 /// The failure of an unmount that `inside` stands in the way of.

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
 
-use crate::config::{Exit, Failure, LogLevel};
+use crate::config::{Exit, Failure, LogLevel, paths};
 
 /// A log file longer than this is put aside as `NAME.1`, replacing the one before: a busy mount never fills
 /// the disk with its diary.
@@ -23,6 +23,8 @@ const MAX_LOG_BYTES: u64 = 16 << 20;
 pub fn start(level: LogLevel, file: Option<&Path>) -> Result<(), Failure> {
     let filter = EnvFilter::new(format!("warn,pdsfs={}", level.as_str()));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_target(false);
+    // On a full disk a complaint about the log would end the thread that logs.
+    let builder = builder.log_internal_errors(false);
     // Fails only when somebody in this process logs already.
     let _ = match file {
         Some(path) => {
@@ -51,7 +53,7 @@ struct LogFile {
 impl LogFile {
     fn open(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
+            paths::make_private(folder)?;
         }
         let file = append(path)?;
         let bytes = file.metadata()?.len();

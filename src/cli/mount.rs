@@ -79,6 +79,9 @@ fn live(
     job: Job,
     ready: impl FnOnce(&Ready) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    if let Source::Remote { token_file, .. } = &job.source {
+        check_token_file(token_file)?;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -105,7 +108,6 @@ fn connect(args: &MountArgs, source: &Source) -> Result<(Pds, Option<Server>), F
             (server.url().to_owned(), server.drive_id().to_owned(), token, Some(server))
         }
         Source::Remote { endpoint, token_file, drive_id } => {
-            check_token_file(token_file)?;
             (endpoint.clone(), drive_id.clone(), Credentials::TokenFile(token_file.clone()), None)
         }
     };
@@ -151,21 +153,21 @@ fn warn_if_readable(path: &Path) {
 /// Where it is mounted and what to type next.
 fn announce(args: &MountArgs, source: &str, ready: &Ready) {
     for note in &ready.notes {
-        eprintln!("pdsfs: {note}");
+        complain!("pdsfs: {note}");
     }
     if args.logging.quiet {
         return;
     }
     let place = shell_word(&ready.mountpoint);
-    println!("Mounted {source} at {}", ready.mountpoint);
-    println!("Next:");
+    say!("Mounted {source} at {}", ready.mountpoint);
+    say!("Next:");
     if !args.mount.read_only {
-        println!("  cp photo.jpg {place}/");
+        say!("  cp photo.jpg {place}/");
     }
-    println!("  ls -l {place}");
-    println!("  getfattr -d {place}/photo.jpg");
+    say!("  ls -l {place}");
+    say!("  getfattr -d {place}/photo.jpg");
     let end = if args.mount.foreground { "or press Ctrl-C" } else { "waits until all is stored" };
-    println!("  pdsfs umount {place}    ({end})");
+    say!("  pdsfs umount {place}    ({end})");
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ pub struct MountArgs {
     /// A PDS service or `pdsfs serve`: https://DOMAIN.api.aliyunpds.com [default: none]
     #[arg(long, value_name = "URL", help_heading = "Source", env = "PDSFS_ENDPOINT")]
     #[arg(requires = "token_file", requires = "drive_id")]
+    #[arg(display_order = 2)]
     pub endpoint: Option<String>,
 
     /// The file with the access token; read again when it changes [default: none]
@@ -51,10 +52,12 @@ pub struct MountArgs {
         env = "PDSFS_TOKEN_FILE",
         hide_env_values = true
     )]
+    #[arg(display_order = 3)]
     pub token_file: Option<PathBuf>,
 
     /// The drive to mount [default: none]
     #[arg(long, value_name = "ID", help_heading = "Source", env = "PDSFS_DRIVE_ID")]
+    #[arg(display_order = 4)]
     pub drive_id: Option<String>,
 
     #[command(flatten)]

@@ -72,7 +72,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     options.public_url =
         args.public_url.as_deref().map(|url| check_endpoint("serve: --public-url", url)).transpose()?;
     if !args.listen.ip().is_loopback() {
-        eprintln!(
+        complain!(
             "pdsfs: WARNING: {} can be reached from other machines. Token and files travel unencrypted: \
              put TLS in front, or listen on 127.0.0.1",
             args.listen

@@ -38,7 +38,7 @@ pub struct StatusArgs {
 pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     let entries = chosen(args)?;
     if entries.is_empty() && !args.json {
-        println!("No drive is mounted. Try: pdsfs mount local: ~/pds");
+        say!("No drive is mounted. Try: pdsfs mount local: ~/pds");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -85,14 +85,14 @@ async fn ask(entry: &Entry) -> Result<Value, Failure> {
 fn show(entry: &Entry, status: &Value, json: bool) {
     let (mountpoint, source) = (printable(&entry.mountpoint), &entry.source);
     if json {
-        println!("{}", json!({ "mountpoint": mountpoint, "source": source, "status": status }));
+        say!("{}", json!({ "mountpoint": mountpoint, "source": source, "status": status }));
         return;
     }
-    println!("{mountpoint}  {source}");
+    say!("{mountpoint}  {source}");
     let mut lines = Vec::new();
     lay_out(status, 1, &mut lines);
     for line in lines {
-        println!("{line}");
+        say!("{line}");
     }
 }
 

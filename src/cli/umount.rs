@@ -23,7 +23,7 @@ use crate::mount::unmount::{How, unmount};
 use crate::mount::{busy, holders};
 
 /// A mount says something at least every few seconds while it drains; this long a silence means it hangs.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(20);
 /// How long the process may take to end, and the kernel to forget the mount, after both said they will.
 const GONE_WITHIN: Duration = Duration::from_secs(30);
 
@@ -108,11 +108,16 @@ fn not_mounted(path: &Path) -> Result<String, Failure> {
 
 async fn by_request(mut client: Client, args: &UmountArgs, entry: &Entry) -> Result<(), Failure> {
     let process = client.watch_process();
+    let pid = client.pid();
     let wait = if args.now { Some(Duration::ZERO) } else { args.drain_timeout };
-    client.ask(&Request::Umount { drain_timeout: wait.map(|wait| wait.as_secs_f64()) }).await?;
+    let lost = |error: Error| lost(entry, pid, &error);
+    client
+        .ask(&Request::Umount { drain_timeout: wait.map(|wait| wait.as_secs_f64()) })
+        .await
+        .map_err(lost)?;
     let shown = Shown::new();
     let report = loop {
-        match client.reply(SILENCE).await? {
+        match client.reply(SILENCE).await.map_err(lost)? {
             Reply::Progress(progress) => shown.update(progress),
             Reply::Done(report) => break report,
             Reply::Failed(failure) => return Err(failure),
@@ -123,7 +128,7 @@ async fn by_request(mut client: Client, args: &UmountArgs, entry: &Entry) -> Res
     if let Some(process) = process
         && !process.wait(GONE_WITHIN).await
     {
-        eprintln!("pdsfs: the process of the mount is still busy ending");
+        complain!("pdsfs: the process of the mount is still busy ending");
     }
     gone(entry).await?;
     report.failure().map_or(Ok(()), Err)
@@ -137,7 +142,7 @@ async fn by_force(path: &Path, entry: &Entry) -> Result<(), Failure> {
     match answer(path) {
         Answer::Stale => {
             unmount(path, How::Lazily).map_err(refused)?;
-            eprintln!(
+            complain!(
                 "pdsfs: {:?} was left over by a pdsfs that was killed; cleaned it up. \
                  What it had not sent yet is kept and sent at the next mount",
                 printable(path)
@@ -145,7 +150,7 @@ async fn by_force(path: &Path, entry: &Entry) -> Result<(), Failure> {
         }
         Answer::Alive => {
             unmount(path, How::Politely).map_err(refused)?;
-            eprintln!("pdsfs: its process could not be asked; it sends what is left on its own. See its log");
+            complain!("pdsfs: its process could not be asked; it sends what is left on its own. See its log");
         }
         Answer::Silent => {
             let message = format!(
@@ -172,6 +177,17 @@ async fn gone(entry: &Entry) -> Result<(), Failure> {
         Ok(gone) => Ok(gone?),
         Err(_) => Err(refuse(&entry.mountpoint, "it was unmounted and is still there. See its log")),
     }
+}
+
+/// The process stopped talking in the middle.
+fn lost(entry: &Entry, pid: Option<i32>, error: &Error) -> Failure {
+    let process = pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+    let message = format!(
+        "{}. Is its process{process} still there? If it hangs, end it, and: pdsfs umount {}",
+        error.message(),
+        shell_word(&printable(&entry.mountpoint))
+    );
+    Failure::new(Exit::Temporary, format!("umount {:?}: {message}", printable(&entry.mountpoint)))
 }
 
 fn refuse(path: &Path, message: &str) -> Failure {

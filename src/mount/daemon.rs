@@ -6,7 +6,7 @@
 //! answer. A child that dies without a word is told with the last lines of its log; one that says nothing
 //! for too long is stopped.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::Ready;
-use crate::config::{Exit, Failure};
+use crate::config::{Exit, Failure, paths};
 use crate::error::Error;
 
 /// Set in the environment of the child.
@@ -107,7 +107,7 @@ pub fn launch(command: &mut Command, log: &Path, within: Duration) -> Result<Rea
 fn open_log(log: &Path) -> Result<File, Failure> {
     let failed = |error| Failure::from(Error::io("open log", error).on(log.display()));
     if let Some(folder) = log.parent() {
-        fs::create_dir_all(folder).map_err(failed)?;
+        paths::make_private(folder).map_err(failed)?;
     }
     File::options().create(true).append(true).mode(0o600).open(log).map_err(failed)
 }

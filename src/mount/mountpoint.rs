@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use rustix::fs::Access;
+use rustix::fs::{Access, AtFlags, StatxFlags};
+use rustix::io::Errno;
 
 use super::table::{self, printable};
 use super::unmount::{self, How};
@@ -153,17 +154,25 @@ pub fn answer(path: &Path) -> Answer {
     let asked = path.to_owned();
     // A filesystem that hangs keeps its caller; only a thread of its own can be left behind.
     let asking = std::thread::Builder::new().name("probe".into()).spawn(move || {
-        let errno = fs::metadata(asked).err().and_then(|error| error.raw_os_error());
-        let _ = sender.send(errno);
+        let _ = sender.send(look(&asked).err());
     });
     if asking.is_err() {
         return Answer::Silent;
     }
     match receiver.recv_timeout(ANSWER_WITHIN) {
-        Ok(Some(errno)) if errno == rustix::io::Errno::NOTCONN.raw_os_error() => Answer::Stale,
+        Ok(Some(Errno::NOTCONN)) => Answer::Stale,
         Ok(_) => Answer::Alive,
         Err(_) => Answer::Silent,
     }
+}
+
+/// Asks the filesystem for its root folder. An ordinary stat would be answered from the kernel's cache,
+/// also for a process that is gone.
+///
+/// # Errors
+/// As the filesystem answers; [`Errno::NOTCONN`] when its process is gone.
+pub fn look(path: &Path) -> rustix::io::Result<()> {
+    rustix::fs::statx(rustix::fs::CWD, path, AtFlags::STATX_FORCE_SYNC, StatxFlags::BASIC_STATS).map(drop)
 }
 
 fn occupied(entry: &table::Entry, ours: bool, answer: Answer) -> Failure {
