@@ -301,6 +301,11 @@ impl DriveFs {
         (self.is_fresh() || stat.newer.is_some() || ino == ROOT).then_some(Ok(stat))
     }
 
+    /// Attributes as last seen.
+    pub fn stat_cached(&self, ino: Ino) -> Option<Stat> {
+        self.tree.node(ino).map(|node| self.stat_of(node))
+    }
+
     /// Attributes.
     ///
     /// # Errors

@@ -283,6 +283,13 @@ impl DriveFs {
         result
     }
 
+    /// Whether a close of this handle has nothing to wait for.
+    pub fn is_settled(&self, number: u64) -> bool {
+        self.handles
+            .file(number)
+            .is_none_or(|handle| !handle.changed.load(Ordering::Relaxed) || !handle.body.is_dirty())
+    }
+
     /// A descriptor of the file was closed.
     ///
     /// # Errors
