@@ -2,8 +2,8 @@
 //!
 //! Tags and cover art are not read: the service has no place for them.
 //!
-//! `lofty` 0.25 panics on some damaged files (an Opus header with channel mapping 1 and nine channels fails an
-//! `expect`), so it is called behind `catch_unwind`: a damaged song must not take an upload down with it.
+//! `lofty` 0.25 panics on some damaged files (an Opus header with no channels fails an `expect`), so it is
+//! called behind `catch_unwind`: a damaged song must not take an upload down with it.
 
 use std::io::{BufReader, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
