@@ -1,20 +1,35 @@
 //! What the embedded server finds out about real files, written by ffmpeg, exiftool and heif-enc.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 use pdsfs::server::media::{Facts, describe};
+use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use support::corpus::{self, Specimen};
 use support::{crc64, sha1_hex_upper};
 
+/// The corpus, made once for all tests here.
+fn corpus() -> &'static [Specimen] {
+    static CORPUS: OnceLock<Vec<Specimen>> = OnceLock::new();
+    CORPUS.get_or_init(|| {
+        // Under the build directory and made anew by each run, because nothing runs after the last test.
+        let dir = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("media");
+        let _ = std::fs::remove_dir_all(&dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        corpus::make(&dir)
+    })
+}
+
 #[test]
 fn real_files_tell_what_was_put_into_them() {
-    let dir = tempfile::tempdir().unwrap();
-    let corpus = corpus::make(dir.path());
+    let corpus = corpus();
     let total: u64 = corpus.iter().map(|specimen| specimen.bytes_len).sum();
     assert!(corpus.len() >= 50 && total < 30 << 20, "{} files of {total} bytes", corpus.len());
     let wrong: Vec<_> = corpus.iter().flat_map(complaints).collect();
@@ -24,38 +39,35 @@ fn real_files_tell_what_was_put_into_them() {
 /// Hundreds of damaged versions of each real file: no parser may stop the server.
 #[test]
 fn damaged_real_files_are_described_too() {
-    let dir = tempfile::tempdir().unwrap();
     let seed = std::env::var("PDSFS_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(7);
     println!("PDSFS_SEED={seed}");
-    let mut random = rand::rngs::StdRng::seed_from_u64(seed);
-    let mut file = tempfile::tempfile().unwrap();
-    for specimen in corpus::make(dir.path()) {
-        let bytes = std::fs::read(&specimen.path).unwrap();
-        let name = specimen.name.to_str().unwrap();
+    let mut random = StdRng::seed_from_u64(seed);
+    for specimen in corpus() {
         if matches!(specimen.expect.category, Some("image" | "video" | "audio")) {
+            let bytes = std::fs::read(&specimen.path).unwrap();
+            let file = tempfile::tempfile().unwrap();
+            file.write_all_at(&bytes, 0).unwrap();
             for _ in 0..300 {
-                damage_and_describe(&mut file, name, &bytes, &mut random);
+                damage_and_describe(&file, specimen.name.to_str().unwrap(), &bytes, &mut random);
             }
         }
     }
 }
 
-/// Changes a few bytes near one end of the file, where headers are, or cuts it.
-fn damage_and_describe(file: &mut File, name: &str, bytes: &[u8], random: &mut rand::rngs::StdRng) {
-    let head = bytes.len().min(2000);
-    let from = if random.random() { 0 } else { bytes.len() - head };
-    let mut part = bytes[from..from + head].to_vec();
+/// Changes a few bytes near one end of the file, where headers are, maybe cuts it, and repairs it afterwards.
+fn damage_and_describe(file: &File, name: &str, bytes: &[u8], random: &mut StdRng) {
+    let len = bytes.len().min(2000);
+    let from = if random.random() { 0 } else { bytes.len() - len };
+    let whole = &bytes[from..from + len];
+    let mut part = whole.to_vec();
     for _ in 0..random.random_range(1..=5) {
-        let at = random.random_range(0..part.len());
+        let at = random.random_range(0..len);
         part[at] = [0, 1, 0x7f, 0x80, 0xff, random.random()][random.random_range(0..6)];
     }
     let size = if random.random_ratio(1, 4) { random.random_range(0..=bytes.len()) } else { bytes.len() };
-    file.set_len(0).unwrap();
-    file.seek(SeekFrom::Start(0)).unwrap();
-    file.write_all(bytes).unwrap();
-    file.seek(SeekFrom::Start(from as u64)).unwrap();
-    file.write_all(&part).unwrap();
+    file.write_all_at(&part, from as u64).unwrap();
     describe(name, "", file, size as u64);
+    file.write_all_at(whole, from as u64).unwrap();
 }
 
 /// Everything about a specimen that is not as expected.
