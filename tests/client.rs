@@ -1,5 +1,7 @@
 //! The API client against a peer that misbehaves: every failure here is bytes on a real socket.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
+
 mod scripted;
 
 use std::time::Duration;
