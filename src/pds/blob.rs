@@ -8,7 +8,7 @@
 //! come with the status, position and length that were asked for.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, RANGE};
@@ -51,7 +51,7 @@ pub struct RangeBody {
     response: Response,
     host: String,
     left: u64,
-    stall_timeout: Duration,
+    stall_timeout: std::time::Duration,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -98,16 +98,17 @@ impl Pds {
     /// By kind: [`Kind::Corrupt`] when the service stored something else than was sent, [`Kind::Local`]
     /// when the local file cannot be read, [`Kind::Timeout`] after a silence of `stall_timeout`.
     pub async fn put_part(&self, url: &PartUrl, body: PartBody) -> Result<PartReceipt> {
-        let mut tries = Tries::new("send part", &self.transport);
+        const OP: &str = "send part";
+        let transport = &*self.transport;
+        let named = |error: Error| error.on(format_args!("part {}", url.number));
+        let mut tries = Tries::new(transport, OP);
         loop {
-            match put(&self.transport, url, body.clone()).await {
+            let permit = transport.data_permit(OP).await.map_err(named)?;
+            let receipt = put(transport, url, body.clone()).await;
+            drop(permit);
+            match receipt {
                 Ok(receipt) => return Ok(receipt),
-                Err(failure) => {
-                    tries
-                        .again(failure)
-                        .await
-                        .map_err(|error| error.on(format_args!("part {}", url.number)))?;
-                }
+                Err(failure) => tries.after(failure).await.map_err(named)?,
             }
         }
     }
@@ -125,57 +126,73 @@ impl Pds {
         if range.is_empty() {
             return Err(Error::new(Kind::Invalid, OP, "an empty range cannot be asked for"));
         }
-        let mut tries = Tries::new(OP, &self.transport);
+        let transport = &*self.transport;
+        let mut tries = Tries::new(transport, OP);
         loop {
-            match get(&self.transport, url, &range, total).await {
+            match open_range(transport, url, &range, total).await {
                 Ok(body) => return Ok(body),
-                Err(failure) => tries.again(failure).await?,
+                Err(failure) => tries.after(failure).await?,
             }
         }
     }
 }
 
-/// The tries on one URL. Their number is what bounds the time: each ends by its stall deadline, and a part
-/// on a slow line may rightly take long.
-struct Tries {
+/// Tries on the same URL, within the number that suits one transfer. Time is bounded by tries: each ends by
+/// its stall deadline, and a part on a slow line may take long.
+struct Tries<'a> {
+    transport: &'a Transport,
     op: &'static str,
     started: Instant,
     failures: u32,
-    limits: Limits,
-    longest_pause: Duration,
 }
 
-impl Tries {
-    fn new(op: &'static str, transport: &Transport) -> Self {
-        let limits = Limits { retries: RETRIES.min(transport.options.retries), budget: Duration::MAX };
-        Tries {
-            op,
-            started: Instant::now(),
-            failures: 0,
-            limits,
-            longest_pause: transport.options.stall_timeout,
-        }
+impl<'a> Tries<'a> {
+    fn new(transport: &'a Transport, op: &'static str) -> Self {
+        Tries { transport, op, started: Instant::now(), failures: 0 }
     }
 
-    /// Pauses before the next try, or gives the failure back when there is to be none.
-    async fn again(&mut self, failure: Failure) -> Result<()> {
+    /// Waits before the next try, or gives the error back when there should be none.
+    async fn after(&mut self, failure: Failure) -> Result<()> {
+        let options = &self.transport.options;
+        let limits = Limits { retries: RETRIES.min(options.retries), budget: std::time::Duration::MAX };
         self.failures += 1;
         tracing::debug!(op = self.op, failures = self.failures, error = %failure.error, "transfer failed");
-        let plan =
-            |cause| retry::plan(self.failures, self.started.elapsed(), cause, self.limits, retry::chance());
-        match failure.cause.and_then(plan).filter(|pause| *pause <= self.longest_pause) {
-            Some(pause) => {
-                sleep(pause).await;
-                Ok(())
-            }
-            None => Err(failure.error),
-        }
+        let pause = failure.cause.and_then(|cause| {
+            retry::plan(self.failures, self.started.elapsed(), cause, limits, retry::chance())
+        });
+        let Some(pause) = pause.filter(|pause| *pause <= options.stall_timeout) else {
+            return Err(failure.error);
+        };
+        sleep(pause).await;
+        Ok(())
     }
+}
+
+async fn open_range(
+    transport: &Transport,
+    url: &DownloadUrl,
+    range: &Range<u64>,
+    total: u64,
+) -> Result<RangeBody, Failure> {
+    const OP: &str = "read";
+    let permit = transport.data_permit(OP).await.map_err(Failure::fatal)?;
+    let host = lease::host(&url.url);
+    let asked = HeaderValue::from_str(&format!("bytes={}-{}", range.start, range.end - 1))
+        .map_err(|_| Failure::fatal(Error::new(Kind::Invalid, OP, "not a range")))?;
+    let request = transport.http.get(url.url.clone()).header(RANGE, asked).send();
+    let response = timeout(transport.options.stall_timeout, request)
+        .await
+        .map_err(|_| Failure::timeout(OP, format!("{host} does not answer"), false))?
+        .map_err(|error| failure::from_network(OP, &host, error))?;
+    let response = accepted(transport, OP, &host, response).await?;
+    check_range(&response, range, total, url.crc64).map_err(Failure::fatal)?;
+    let left = range.end - range.start;
+    let stall_timeout = transport.options.stall_timeout;
+    Ok(RangeBody { response, host, left, stall_timeout, _permit: permit })
 }
 
 async fn put(transport: &Transport, url: &PartUrl, body: PartBody) -> Result<PartReceipt, Failure> {
     const OP: &str = "send part";
-    let _permit = transport.data_permit(OP).await.map_err(Failure::fatal)?;
     let host = lease::host(&url.url);
     let len = body.len;
     let (body, progress) = FileBody::new(body, transport.buffers.clone());
@@ -206,29 +223,8 @@ async fn put(transport: &Transport, url: &PartUrl, body: PartBody) -> Result<Par
     receipt(response.headers(), sent_crc64).map_err(Failure::fatal)
 }
 
-async fn get(
-    transport: &Transport,
-    url: &DownloadUrl,
-    range: &Range<u64>,
-    total: u64,
-) -> Result<RangeBody, Failure> {
-    const OP: &str = "read";
-    let permit = transport.data_permit(OP).await.map_err(Failure::fatal)?;
-    let stall_timeout = transport.options.stall_timeout;
-    let host = lease::host(&url.url);
-    let request =
-        transport.http.get(url.url.clone()).header(RANGE, format!("bytes={}-{}", range.start, range.end - 1));
-    let response = timeout(stall_timeout, request.send())
-        .await
-        .map_err(|_| Failure::timeout(OP, format!("{host} does not answer"), false))?
-        .map_err(|error| failure::from_network(OP, &host, error))?;
-    let response = accepted(transport, OP, &host, response).await?;
-    check_range(&response, range, total, url.crc64).map_err(Failure::fatal)?;
-    Ok(RangeBody { response, host, left: range.end - range.start, stall_timeout, _permit: permit })
-}
-
 /// Ends when nothing has moved for `longest`.
-async fn silence(progress: &Progress, longest: Duration) {
+async fn silence(progress: &Progress, longest: std::time::Duration) {
     loop {
         let ends_at = progress.moved_at() + longest;
         if ends_at <= Instant::now() {

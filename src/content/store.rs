@@ -1,0 +1,340 @@
+//! All contents of one drive on this machine: clean ones by revision in the cache directory, drafts in the
+//! state directory.
+//!
+//! One process owns a drive's directories (a file lock in each). Clean contents live as long as the process:
+//! the cache starts empty. Drafts are never deleted here but by [`Store::discard`].
+//!
+//! Locking: `inner` is a leaf and held for map work only; local disk I/O of eviction happens outside it.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustix::fs::{FlockOperation, flock, statvfs};
+
+use super::evict::{self, Candidate};
+use super::extents::ExtentSet;
+use super::{Content, lock};
+use crate::config::MinFree;
+use crate::error::{Error, Kind, Result};
+use crate::pds::model::{FileId, RevisionId};
+
+/// Which content: one revision of one file.
+pub type Key = (FileId, RevisionId);
+
+/// How much the cache may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of clean content.
+    pub cache_bytes: u64,
+    /// Space to leave free on the cache's disk.
+    pub min_free: MinFree,
+}
+
+/// See the module's documentation.
+pub struct Store {
+    cache_dir: PathBuf,
+    drafts_dir: PathBuf,
+    limits: Limits,
+    inner: Mutex<HashMap<Key, Arc<Content>>>,
+    clock: AtomicU64,
+    names: AtomicU64,
+    /// Bytes that came in since the bounds were last looked at.
+    unchecked: AtomicU64,
+    _locks: [File; 2],
+}
+
+impl Store {
+    /// Takes the directories, making them when missing, and empties the cache.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] when another process owns one of them; [`Kind::Local`] when the disk refuses.
+    pub fn open(cache_dir: &Path, state_dir: &Path, limits: Limits) -> Result<Self> {
+        let drafts_dir = state_dir.join("drafts");
+        let clean_dir = cache_dir.join("content");
+        make_dir(&drafts_dir)?;
+        make_dir(cache_dir)?;
+        let locks = [own(cache_dir)?, own(state_dir)?];
+        match std::fs::remove_dir_all(&clean_dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io("empty the cache directory", error).on(clean_dir.display()));
+            }
+            _ => make_dir(&clean_dir)?,
+        }
+        Ok(Store {
+            cache_dir: clean_dir,
+            drafts_dir,
+            limits,
+            inner: Mutex::default(),
+            clock: AtomicU64::new(1),
+            names: AtomicU64::new(0),
+            unchecked: AtomicU64::new(0),
+            _locks: locks,
+        })
+    }
+
+    /// The content of a revision of `len` bytes; empty when nothing of it is cached.
+    ///
+    /// # Errors
+    /// The local disk refuses a new file.
+    pub fn clean(&self, key: &Key, len: u64) -> Result<Arc<Content>> {
+        if let Some(content) = lock(&self.inner).get(key) {
+            self.touch(content);
+            return Ok(Arc::clone(content));
+        }
+        let content = Arc::new(Content::create(&self.cache_dir.join(self.fresh_name()), len, false)?);
+        let mut inner = lock(&self.inner);
+        let content = Arc::clone(inner.entry(key.clone()).or_insert(content));
+        self.touch(&content);
+        Ok(content)
+    }
+
+    /// A new, empty draft.
+    ///
+    /// # Errors
+    /// The local disk refuses a new file.
+    pub fn draft(&self) -> Result<Arc<Content>> {
+        Ok(Arc::new(Content::create(&self.drafts_dir.join(self.fresh_name()), 0, true)?))
+    }
+
+    /// Turns the clean content of a revision into a draft over it, without copying. The revision is no
+    /// longer cached.
+    ///
+    /// # Errors
+    /// The local disk refuses.
+    pub fn reclaim(&self, key: &Key, content: &Arc<Content>) -> Result<()> {
+        content.mark_dirty();
+        let mut inner = lock(&self.inner);
+        if inner.get(key).is_some_and(|cached| Arc::ptr_eq(cached, content)) {
+            inner.remove(key);
+        }
+        drop(inner);
+        self.relocate_or_keep(content, &self.drafts_dir)
+    }
+
+    /// The drive now has the draft's bytes, `len` of them, as this revision: the draft becomes its cache.
+    pub fn adopt(&self, key: Key, content: &Arc<Content>, len: u64) {
+        content.mark_clean(len);
+        if let Err(error) = self.relocate_or_keep(content, &self.cache_dir) {
+            tracing::debug!(%error, "a completed draft is not kept as cache");
+        }
+        self.touch(content);
+        lock(&self.inner).insert(key, Arc::clone(content));
+    }
+
+    /// The same bytes are known as another revision now.
+    pub fn rename(&self, from: &Key, to: Key) {
+        let mut inner = lock(&self.inner);
+        if let Some(content) = inner.remove(from) {
+            inner.insert(to, content);
+        }
+    }
+
+    /// Bytes of a revision that are here.
+    pub fn cached_bytes_of(&self, key: &Key) -> u64 {
+        lock(&self.inner).get(key).map_or(0, |content| content.present_bytes())
+    }
+
+    /// Deletes a draft's local file; who has it open may still read it.
+    pub fn discard(&self, content: &Content) {
+        if let Err(error) = std::fs::remove_file(content.path()) {
+            tracing::debug!(%error, "a discarded draft's file could not be removed");
+        }
+    }
+
+    /// Forgets a revision that is gone from the drive or proved damaged.
+    pub fn forget(&self, key: &Key) {
+        let gone = lock(&self.inner).remove(key);
+        if let Some(content) = gone {
+            self.discard(&content);
+        }
+    }
+
+    /// Makes room for `incoming` bytes of cache by evicting. Does local disk I/O. Looks at the bounds once
+    /// per 1/64 of the limit (at most 64 MiB), because looking costs a walk over all contents.
+    pub fn make_room(&self, incoming: u64) {
+        let every = (self.limits.cache_bytes / 64).min(64 * 1024 * 1024);
+        if self.unchecked.fetch_add(incoming, Ordering::Relaxed) + incoming < every {
+            return;
+        }
+        self.unchecked.store(0, Ordering::Relaxed);
+        let (disk_free, min_free) = self.disk_space();
+        let mut candidates: Vec<Candidate<Key>> = lock(&self.inner)
+            .iter()
+            .map(|(key, content)| Candidate {
+                key: key.clone(),
+                last_used: content.last_used(),
+                bytes: content.present_bytes(),
+                in_use: Arc::strong_count(content) > 1,
+            })
+            .collect();
+        let cached = candidates.iter().map(|candidate| candidate.bytes).sum();
+        let need = evict::shortfall(cached, incoming, self.limits.cache_bytes, disk_free, min_free);
+        if need == 0 {
+            return;
+        }
+        for key in evict::choose(&mut candidates, need) {
+            self.evict(&key);
+        }
+    }
+
+    fn evict(&self, key: &Key) {
+        let mut inner = lock(&self.inner);
+        let Some(content) = inner.get(key).cloned() else { return };
+        if Arc::strong_count(&content) == 2 {
+            inner.remove(key);
+            drop(inner);
+            self.discard(&content);
+        } else {
+            drop(inner);
+            for range in content.present().iter() {
+                if let Err(error) = content.evict(range) {
+                    tracing::debug!(%error, "cached bytes could not be evicted");
+                }
+            }
+        }
+    }
+
+    /// Bytes of clean content.
+    pub fn cached_bytes(&self) -> u64 {
+        lock(&self.inner).values().map(|content| content.present_bytes()).sum()
+    }
+
+    /// Drafts of an earlier run that were never completed, as paths of their local files.
+    ///
+    /// # Errors
+    /// The state directory cannot be read.
+    pub fn left_behind(&self) -> Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(&self.drafts_dir)
+            .map_err(|error| Error::io("read the state directory", error).on(self.drafts_dir.display()))?;
+        Ok(entries.flatten().map(|entry| entry.path()).collect())
+    }
+
+    /// Takes up a draft of an earlier run whose `present` extents are known from the journal.
+    ///
+    /// # Errors
+    /// The local file cannot be opened.
+    pub fn resume(&self, file_name: &str, present: ExtentSet) -> Result<Arc<Content>> {
+        Ok(Arc::new(Content::reopen(&self.drafts_dir.join(file_name), present, 0)?))
+    }
+
+    fn touch(&self, content: &Content) {
+        content.touch(self.clock.fetch_add(1, Ordering::Relaxed));
+    }
+
+    /// A file name that no earlier run used either.
+    fn fresh_name(&self) -> String {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let number = self.names.fetch_add(1, Ordering::Relaxed);
+        format!("{:x}-{}-{number}", now.as_nanos(), std::process::id())
+    }
+
+    /// Moves the local file into `dir`. Where the two directories are on different disks the file stays
+    /// where it is: it is found by its open descriptor, not by its place.
+    fn relocate_or_keep(&self, content: &Content, dir: &Path) -> Result<()> {
+        let path = content.path();
+        if path.parent() == Some(dir) {
+            return Ok(());
+        }
+        let name = path.file_name().unwrap_or_default();
+        match content.relocate(&dir.join(name)) {
+            Err(error) if error.kind() == Kind::CrossDevice => Ok(()),
+            other => other,
+        }
+    }
+
+    fn disk_space(&self) -> (u64, u64) {
+        match statvfs(&self.cache_dir) {
+            Ok(stat) => {
+                let total = stat.f_blocks * stat.f_frsize;
+                (stat.f_bavail * stat.f_frsize, self.limits.min_free.bytes(total))
+            }
+            Err(_) => (u64::MAX, 0),
+        }
+    }
+}
+
+fn make_dir(dir: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| Error::io("create a directory", error).on(dir.display()))
+}
+
+/// Takes the lock of a directory for the life of the returned file.
+fn own(dir: &Path) -> Result<File> {
+    let path = dir.join("lock");
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&path)
+        .map_err(|error| Error::io("open a lock file", error).on(path.display()))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
+            Kind::Busy,
+            "use",
+            "another pdsfs works with this directory: unmount it first, or give --cache-dir and --state-dir",
+        )
+        .on(dir.display())),
+        Err(errno) => Err(Error::io("lock", errno.into()).on(path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn store(dir: &Path, cache_bytes: u64) -> Store {
+        let limits = Limits { cache_bytes, min_free: MinFree::Percent(0) };
+        Store::open(&dir.join("cache"), &dir.join("state"), limits).unwrap()
+    }
+
+    fn key(name: &str) -> Key {
+        (FileId::from(name), RevisionId::from("r"))
+    }
+
+    #[test]
+    fn one_process_owns_the_directories() {
+        let dir = tempfile::tempdir().unwrap();
+        let _first = store(dir.path(), 100);
+        let limits = Limits { cache_bytes: 1, min_free: MinFree::Percent(0) };
+        let second = Store::open(&dir.path().join("cache"), &dir.path().join("other"), limits);
+        assert_eq!(second.err().unwrap().kind(), Kind::Busy);
+    }
+
+    #[test]
+    fn the_cache_stays_below_its_limit_and_drafts_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 100);
+        let draft = store.draft().unwrap();
+        draft.write_at(&[1; 500], 0).unwrap();
+        for name in ["a", "b", "c", "d"] {
+            store.make_room(40);
+            store.clean(&key(name), 40).unwrap().fill(&[1; 40], 0).unwrap();
+            assert!(store.cached_bytes() <= 100, "{}", store.cached_bytes());
+        }
+        assert_eq!(draft.present_bytes(), 500);
+        assert!(draft.path().exists());
+    }
+
+    #[test]
+    fn a_draft_becomes_the_cache_of_its_revision_and_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1_000);
+        let draft = store.draft().unwrap();
+        draft.write_at(b"abc", 0).unwrap();
+        store.adopt(key("f"), &draft, 3);
+        let cached = store.clean(&key("f"), 3).unwrap();
+        assert!(Arc::ptr_eq(&cached, &draft));
+        assert!(store.left_behind().unwrap().is_empty());
+        store.reclaim(&key("f"), &cached).unwrap();
+        assert_eq!(store.left_behind().unwrap().len(), 1);
+        assert!(!Arc::ptr_eq(&store.clean(&key("f"), 3).unwrap(), &draft));
+    }
+}

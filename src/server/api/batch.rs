@@ -1,0 +1,67 @@
+//! `batch`: up to a hundred calls in one (pds-api.md 14.2).
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::super::Service;
+use super::super::reply::{ApiError, ApiResult, Reply};
+use super::args::Args;
+use super::endpoint;
+
+const MAX_CHILDREN: usize = 100;
+/// What may be a child, of what there is. Not create, complete, list.
+const ALLOWED: &[&str] = &[
+    "/file/get",
+    "/file/update",
+    "/file/copy",
+    "/file/move",
+    "/file/delete",
+    "/file/get_download_url",
+    "/recyclebin/trash",
+    "/recyclebin/restore",
+    "/file/put_usertags",
+    "/file/delete_usertags",
+    "/drive/get",
+    "/user/get",
+];
+
+/// `batch`. Children fail one by one; the whole is 200.
+pub fn batch(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+    let children = args.array("requests")?;
+    if !(1..=MAX_CHILDREN).contains(&children.len()) {
+        return Err(ApiError::invalid("requests", "It has 1 to 100 entries."));
+    }
+    let mut ids: Vec<&str> = children.iter().filter_map(|child| child["id"].as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.len() != children.len() {
+        return Err(ApiError::invalid("requests", "Each entry has an id of its own."));
+    }
+    let responses: Vec<Value> = children.iter().map(|child| answer(service, child)).collect();
+    Ok(Reply::ok(json!({"responses": responses})))
+}
+
+fn answer(service: &Arc<Service>, child: &Value) -> Value {
+    let (status, body) = match run(service, child) {
+        Ok(reply) => (reply.status, reply.body),
+        Err(error) => (error.status, Some(error.body())),
+    };
+    let mut response = Map::new();
+    response.insert("id".into(), child["id"].clone());
+    response.insert("status".into(), status.into());
+    response.extend(body.map(|body| ("body".to_owned(), body)));
+    Value::Object(response)
+}
+
+fn run(service: &Arc<Service>, child: &Value) -> ApiResult<Reply> {
+    let url = child["url"].as_str().unwrap_or_default();
+    let known = ALLOWED.contains(&url).then(|| endpoint(&format!("/v2{url}"))).flatten();
+    let endpoint = known.ok_or_else(|| ApiError::invalid("url", "It cannot be part of a batch."))?;
+    let body = match &child["body"] {
+        Value::Object(body) => body.clone(),
+        Value::Null => Map::new(),
+        _ => return Err(ApiError::invalid("body", "It is an object.")),
+    };
+    endpoint(service, &Args::from_object(body))
+}

@@ -1,0 +1,139 @@
+//! The recycle bin (pds-api.md 10.5). A trashed folder is one entry; what is below it is hidden with it.
+
+use std::sync::Arc;
+
+use rusqlite::{Connection, params};
+use serde_json::{Value, json};
+
+use super::super::Service;
+use super::super::entry::{self, ENTRY_COLUMNS, ENTRY_TABLES, Entry, NewEntry};
+use super::super::feed::{self, Op};
+use super::super::reply::{ApiError, ApiResult, Reply};
+use super::super::view;
+use super::args::Args;
+use super::change::{not_root, require_empty};
+use super::read::fields;
+
+/// `recyclebin/trash`.
+pub fn trash(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+    let (drive, id) = (args.drive()?, args.required("file_id")?.to_owned());
+    let only_empty = args.flag("check_folder_empty")?;
+    let service = service.clone();
+    service.clone().store.write(move |c| {
+        let entry = entry::live(c, drive, &id)?;
+        not_root(&entry)?;
+        if only_empty {
+            require_empty(c, &entry)?;
+        }
+        let now = service.clock.now_ms();
+        let sql = "UPDATE entry SET trashed_at = ?2, updated_at = ?2 WHERE seq = ?1";
+        c.prepare_cached(sql)?.execute(params![entry.seq, now])?;
+        feed::tell(&service, c, Op::Trash, &entry::by_seq(c, entry.seq)?)?;
+        Ok(Reply::empty())
+    })
+}
+
+/// `recyclebin/restore`: to the old folder, to the root if that is gone, to a new folder of its name if that is
+/// in the bin itself.
+pub fn restore(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+    let (drive, id) = (args.drive()?, args.required("file_id")?.to_owned());
+    let service = service.clone();
+    service.clone().store.write(move |c| {
+        let entry = entry::get(c, drive, &id)?;
+        if entry.trashed_at.is_none() {
+            return Err(ApiError::not_found("FileId"));
+        }
+        let folder = restore_folder(&service, c, &entry)?;
+        let sql = "UPDATE entry SET trashed_at = NULL, parent = ?2, updated_at = ?3 WHERE seq = ?1";
+        c.prepare_cached(sql)?.execute(params![entry.seq, folder, service.clock.now_ms()])?;
+        feed::tell(&service, c, Op::Restore, &entry::by_seq(c, entry.seq)?)?;
+        Ok(Reply::empty())
+    })
+}
+
+/// Where to restore to: live folders along the old path, made anew from the first one that is in the bin.
+fn restore_folder(service: &Service, c: &Connection, entry: &Entry) -> ApiResult<i64> {
+    let mut lost = Vec::new();
+    let mut folder = entry::by_seq(c, entry.parent).or_else(|_| entry::get(c, entry.drive, "root"))?;
+    while entry::is_trashed(c, folder.seq)? {
+        let above = entry::by_seq(c, folder.parent)?;
+        lost.push(std::mem::replace(&mut folder, above));
+    }
+    let mut at = folder.seq;
+    for old in lost.into_iter().rev() {
+        if let Some(existing) = entry::child(c, at, &old.name)?.filter(|existing| existing.folder) {
+            at = existing.seq;
+            continue;
+        }
+        let new = NewEntry {
+            drive: old.drive,
+            file_id: &service.new_id(),
+            parent: at,
+            name: &old.name,
+            folder: true,
+            meta: &old.meta,
+            tags: &old.tags,
+            now: service.clock.now_ms(),
+        };
+        at = entry::insert(c, &new)?;
+        feed::tell(service, c, Op::Create, &entry::by_seq(c, at)?)?;
+    }
+    Ok(at)
+}
+
+/// `recyclebin/list`, newest first.
+pub fn list(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+    let (drive, limit, fields) = (args.drive()?, args.limit(50, 200)?, fields(args)?);
+    let after = match args.text("marker")?.filter(|marker| !marker.is_empty()) {
+        None => (i64::MAX, i64::MAX),
+        Some(marker) => {
+            parse_marker(marker).ok_or_else(|| ApiError::invalid("marker", "It is not of this query."))?
+        }
+    };
+    service.store.read(|c| {
+        let sql = format!(
+            "SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.drive = ?1 AND e.trashed_at IS NOT NULL
+             AND (e.trashed_at, e.seq) < (?2, ?3) ORDER BY e.trashed_at DESC, e.seq DESC LIMIT ?4"
+        );
+        let mut statement = c.prepare_cached(&sql)?;
+        let rows = statement
+            .query_map(params![drive, after.0, after.1, limit.cast_signed() + 1], Entry::from_row)?;
+        let mut entries: Vec<Entry> = rows.collect::<rusqlite::Result<_>>()?;
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = entries.len() > limit;
+        entries.truncate(limit);
+        let next = entries
+            .last()
+            .filter(|_| more)
+            .map_or(String::new(), |last| format!("{}.{}", last.trashed_at.unwrap_or(0), last.seq));
+        let items: Vec<Value> =
+            entries.iter().map(|entry| view::file(service, c, entry, fields)).collect::<ApiResult<_>>()?;
+        Ok(Reply::ok(json!({"items": items, "next_marker": next})))
+    })
+}
+
+fn parse_marker(marker: &str) -> Option<(i64, i64)> {
+    let (at, seq) = marker.split_once('.')?;
+    Some((at.parse().ok()?, seq.parse().ok()?))
+}
+
+/// `recyclebin/clear`.
+pub fn clear(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+    let drive = args.drive()?;
+    service.store.write(move |c| {
+        let sql = "SELECT seq FROM entry WHERE drive = ?1 AND trashed_at IS NOT NULL";
+        let mut statement = c.prepare_cached(sql)?;
+        let all: Vec<i64> =
+            statement.query_map([drive], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        for seq in all {
+            // Gone already when it lay below another trashed folder.
+            let Ok(entry) = entry::by_seq(c, seq) else { continue };
+            entry::erase(c, &entry)?;
+            feed::tell_delete(c, &entry)?;
+        }
+        Ok(())
+    })?;
+    service.wake_housekeeping();
+    let body = json!({"domain_id": service.domain_id(), "drive_id": drive.to_string(), "async_task_id": ""});
+    Ok(Reply { status: 202, body: Some(body) })
+}

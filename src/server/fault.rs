@@ -1,0 +1,268 @@
+//! Misbehaviour to order: what networks, gateways and services do wrong, so that clients can be tested.
+//!
+//! A layer outside of every handler, which knows requests only by the name of their route: the verb for
+//! `/v2/file/*` (`create`, `complete`, `list`...), `group/verb` for other groups (`drive/get`, `revision/list`,
+//! `recyclebin/trash`), `put_part` and `get_object` for data URLs, `*` for every one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
+use http::Method;
+
+use super::data::drain;
+use super::http::Cut;
+use super::reply::{ApiError, DataError};
+
+/// Replies to be altered are at most this large; what is larger is cut short.
+const MAX_ALTERED_BYTES: usize = 64 << 20;
+/// A huge reply is this many times [`HUGE_PIECE`]: 256 MiB, more than any client should take in.
+const HUGE_PIECES: usize = 256;
+const HUGE_PIECE: &[u8] = &[b' '; 1 << 20];
+
+/// Something to go wrong.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    /// The route's name; see the module.
+    pub route: &'static str,
+    /// What goes wrong.
+    pub action: FaultAction,
+    /// How many requests it happens to.
+    pub times: u32,
+}
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FaultAction {
+    /// The request is handled this much later.
+    Delay(Duration),
+    /// This status, code and message instead of handling it.
+    Status(u16, &'static str, &'static str),
+    /// The connection closes before anything happens.
+    CutBefore,
+    /// It is handled, but the connection closes in the middle of the reply's body.
+    CutBody,
+    /// It is handled, but the connection closes without a reply.
+    LostReply,
+    /// It is handled, but the CRC-64 in the reply is wrong.
+    WrongCrc,
+    /// It is handled, but the reply is a web page.
+    NotJson,
+    /// It is handled, but the reply is 256 MiB of nothing.
+    HugeReply,
+    /// The URL counts as expired.
+    ExpiredUrl,
+    /// The server's disk is full.
+    DiskFull,
+    /// The drive is full.
+    QuotaExhausted,
+}
+
+/// The faults ordered, and how often each route was asked.
+#[derive(Debug, Default)]
+pub struct Faults {
+    state: Mutex<Script>,
+}
+
+#[derive(Debug, Default)]
+struct Script {
+    ordered: Vec<Fault>,
+    counts: HashMap<String, u64>,
+}
+
+impl Faults {
+    /// Orders a fault; faults for one route happen in the order they were added.
+    pub fn add(&self, fault: Fault) {
+        self.lock().ordered.push(fault);
+    }
+
+    /// Forgets the faults that have not happened.
+    pub fn clear(&self) {
+        self.lock().ordered.clear();
+    }
+
+    /// Requests that came in for this route since the start, whatever became of them.
+    pub fn count(&self, route: &str) -> u64 {
+        let state = self.lock();
+        match route {
+            "*" => state.counts.values().sum(),
+            route => state.counts.get(route).copied().unwrap_or(0),
+        }
+    }
+
+    fn take(&self, route: &str) -> Option<FaultAction> {
+        let mut state = self.lock();
+        *state.counts.entry(route.to_owned()).or_default() += 1;
+        let matching = |fault: &&mut Fault| fault.times > 0 && (fault.route == route || fault.route == "*");
+        let action = state.ordered.iter_mut().find(matching).map(|fault| {
+            fault.times -= 1;
+            fault.action.clone()
+        });
+        state.ordered.retain(|fault| fault.times > 0);
+        action
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Script> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name of a request's route. Paths nobody serves share one name, so that counting stays bounded.
+fn route(method: &Method, path: &str) -> String {
+    if path.starts_with("/data/") {
+        return if *method == Method::PUT { "put_part" } else { "get_object" }.to_owned();
+    }
+    let name = path.strip_prefix("/v2/").unwrap_or("");
+    let name = name.strip_prefix("file/").unwrap_or(name);
+    let known = super::api::is_route(path) || path == "/v2/file/download";
+    if known { name.to_owned() } else { "unknown".to_owned() }
+}
+
+/// The layer.
+pub async fn layer(State(faults): State<Arc<Faults>>, request: Request, next: Next) -> Response {
+    let is_data = request.uri().path().starts_with("/data/");
+    let route = route(request.method(), request.uri().path());
+    let Some(action) = faults.take(&route) else {
+        return next.run(request).await;
+    };
+    tracing::debug!("fault on {route}: {action:?}");
+    match action {
+        FaultAction::Delay(time) => {
+            tokio::time::sleep(time).await;
+            next.run(request).await
+        }
+        FaultAction::Status(status, code, message) => refuse(request, status, code, message, is_data).await,
+        FaultAction::ExpiredUrl => {
+            drain(request.into_body()).await;
+            DataError::expired(0, 1).into_response()
+        }
+        FaultAction::DiskFull => {
+            drain(request.into_body()).await;
+            ApiError::disk_full().into_response()
+        }
+        FaultAction::QuotaExhausted => {
+            drain(request.into_body()).await;
+            ApiError::quota().into_response()
+        }
+        FaultAction::CutBefore => cut(),
+        FaultAction::LostReply => {
+            let _ = next.run(request).await;
+            cut()
+        }
+        FaultAction::CutBody => cut_body(next.run(request).await).await,
+        FaultAction::WrongCrc => wrong_crc(next.run(request).await).await,
+        FaultAction::NotJson => {
+            let page = "<html><body>Sign in to this network</body></html>";
+            replace_body(next.run(request).await, Body::from(page), "text/html")
+        }
+        FaultAction::HugeReply => {
+            let start = stream::once(async { Bytes::from_static(b"{\"items\":[") });
+            let pieces = stream::repeat(Bytes::from_static(HUGE_PIECE)).take(HUGE_PIECES);
+            let body = Body::from_stream(start.chain(pieces).map(Ok::<_, std::io::Error>));
+            replace_body(next.run(request).await, body, "application/json")
+        }
+    }
+}
+
+fn cut() -> Response {
+    let mut response = StatusCode::OK.into_response();
+    response.extensions_mut().insert(Cut);
+    response
+}
+
+/// As the gateway does: code and message in headers too, and a body only where it would have one.
+async fn refuse(
+    request: Request,
+    status: u16,
+    code: &'static str,
+    message: &'static str,
+    is_data: bool,
+) -> Response {
+    drain(request.into_body()).await;
+    let mut response = match status {
+        502 => (StatusCode::BAD_GATEWAY, "Bad Gateway").into_response(),
+        504 => StatusCode::GATEWAY_TIMEOUT.into_response(),
+        _ if is_data => DataError::new(status, code, message).into_response(),
+        _ => ApiError::new(status, code, message).into_response(),
+    };
+    response.headers_mut().insert("x-ca-error-code", HeaderValue::from_static(code));
+    response.headers_mut().insert("x-ca-error-message", HeaderValue::from_static(message));
+    response
+}
+
+fn replace_body(response: Response, body: Body, content_type: &'static str) -> Response {
+    let (mut parts, _) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    Response::from_parts(parts, body)
+}
+
+/// The head as it was, the length as announced, half of the bytes, then nothing.
+async fn cut_body(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let len = body.size_hint().exact().unwrap_or(0);
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
+    let mut left = len / 2;
+    let half = body.into_data_stream().map(move |piece| {
+        let piece = piece?;
+        let take = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+        if take == 0 {
+            return Err(axum::Error::new(std::io::Error::other("cut as ordered")));
+        }
+        left -= take as u64;
+        Ok(piece.slice(..take))
+    });
+    Response::from_parts(parts, Body::from_stream(half))
+}
+
+async fn wrong_crc(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let name = HeaderName::from_static("x-oss-hash-crc64ecma");
+    if parts.headers.contains_key(&name) {
+        parts.headers.insert(name, HeaderValue::from_static("1"));
+        return Response::from_parts(parts, body);
+    }
+    let Ok(bytes) = axum::body::to_bytes(body, MAX_ALTERED_BYTES).await else { return cut() };
+    let mut json: serde_json::Value = match serde_json::from_slice(&bytes) {
+        Ok(json) => json,
+        Err(_) => return Response::from_parts(parts, Body::from(bytes)),
+    };
+    if let Some(crc) = json.get_mut("crc64_hash") {
+        *crc = "1".into();
+    }
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(json.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_happen_in_order_and_as_often_as_ordered() {
+        let faults = Faults::default();
+        faults.add(Fault { route: "list", action: FaultAction::CutBefore, times: 2 });
+        faults.add(Fault { route: "*", action: FaultAction::NotJson, times: 1 });
+        assert_eq!(faults.take("list"), Some(FaultAction::CutBefore));
+        assert_eq!(faults.take("get"), Some(FaultAction::NotJson));
+        assert_eq!(faults.take("list"), Some(FaultAction::CutBefore));
+        assert_eq!(faults.take("list"), None);
+        assert_eq!((faults.count("list"), faults.count("get"), faults.count("*")), (3, 1, 4));
+    }
+
+    #[test]
+    fn routes_have_names() {
+        assert_eq!(route(&Method::POST, "/v2/file/create"), "create");
+        assert_eq!(route(&Method::POST, "/v2/drive/get"), "drive/get");
+        assert_eq!(route(&Method::POST, "/v2/file/revision/list"), "revision/list");
+        assert_eq!(route(&Method::PUT, "/data/u/1"), "put_part");
+        assert_eq!(route(&Method::HEAD, "/data/r/1"), "get_object");
+        assert_eq!(route(&Method::POST, "/v2/file/nonsense"), "unknown");
+    }
+}
