@@ -31,7 +31,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use extents::ExtentSet;
 
 /// Locks a plain mutex. A panic elsewhere while holding it was a bug of ours that was reported there; the
@@ -83,7 +83,13 @@ impl Content {
             .read(true)
             .write(true)
             .open(path)
-            .map_err(|error| Error::io("open a local content file", error).on(path.display()))?;
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    Error::new(Kind::NotFound, "open a local content file", "it is gone")
+                }
+                _ => Error::io("open a local content file", error),
+            })
+            .map_err(|error| error.on(path.display()))?;
         Ok(Self::over(file, path, present, backed_len, true))
     }
 
@@ -242,6 +248,11 @@ impl Content {
     /// The local file, for sending a part of it.
     pub fn file(&self) -> &Arc<File> {
         &self.file
+    }
+
+    /// The name of the local file in its directory.
+    pub fn file_name(&self) -> String {
+        lock(&self.path).file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Where the local file is.

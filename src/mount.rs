@@ -169,6 +169,7 @@ async fn start(fs: &Arc<DriveFs>, options: &MountOptions, path: &Path) -> Result
     }
     let mounted = Mounted::make(Arc::clone(fs), options.clone(), path.to_owned()).await?;
     mounted.confirm().await?;
+    fs.recover();
     Ok(mounted)
 }
 

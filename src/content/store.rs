@@ -202,22 +202,29 @@ impl Store {
         lock(&self.inner).values().map(|content| content.present_bytes()).sum()
     }
 
-    /// Drafts of an earlier run that were never completed, as paths of their local files.
-    ///
-    /// # Errors
-    /// The state directory cannot be read.
-    pub fn left_behind(&self) -> Result<Vec<PathBuf>> {
-        let entries = std::fs::read_dir(&self.drafts_dir)
-            .map_err(|error| Error::io("read the state directory", error).on(self.drafts_dir.display()))?;
-        Ok(entries.flatten().map(|entry| entry.path()).collect())
-    }
-
     /// Takes up a draft of an earlier run whose `present` extents are known from the journal.
     ///
     /// # Errors
-    /// The local file cannot be opened.
-    pub fn resume(&self, file_name: &str, present: ExtentSet) -> Result<Arc<Content>> {
-        Ok(Arc::new(Content::reopen(&self.drafts_dir.join(file_name), present, 0)?))
+    /// [`Kind::NotFound`] when it is not there: it was completed and became cache.
+    pub fn resume(&self, file_name: &str, present: ExtentSet, backed_len: u64) -> Result<Arc<Content>> {
+        Ok(Arc::new(Content::reopen(&self.drafts_dir.join(file_name), present, backed_len)?))
+    }
+
+    /// Deletes the drafts of an earlier run that nobody was promised anything about: all but `kept`.
+    ///
+    /// # Errors
+    /// The state directory cannot be read.
+    pub fn sweep(&self, kept: &std::collections::HashSet<String>) -> Result<()> {
+        let entries = std::fs::read_dir(&self.drafts_dir)
+            .map_err(|error| Error::io("read the state directory", error).on(self.drafts_dir.display()))?;
+        for entry in entries.flatten() {
+            if !kept.contains(&*entry.file_name().to_string_lossy())
+                && let Err(error) = std::fs::remove_file(entry.path())
+            {
+                tracing::debug!(%error, "an unfinished draft could not be removed");
+            }
+        }
+        Ok(())
     }
 
     fn touch(&self, content: &Content) {
@@ -332,9 +339,10 @@ mod tests {
         store.adopt(key("f"), &draft, 3);
         let cached = store.clean(&key("f"), 3).unwrap();
         assert!(Arc::ptr_eq(&cached, &draft));
-        assert!(store.left_behind().unwrap().is_empty());
+        let drafts = || std::fs::read_dir(dir.path().join("state/drafts")).unwrap().count();
+        assert_eq!(drafts(), 0);
         store.reclaim(&key("f"), &cached).unwrap();
-        assert_eq!(store.left_behind().unwrap().len(), 1);
+        assert_eq!(drafts(), 1);
         assert!(!Arc::ptr_eq(&store.clean(&key("f"), 3).unwrap(), &draft));
     }
 }

@@ -181,7 +181,7 @@ impl DriveFs {
         if let Some(body) = body {
             let in_draft = body.set_modified(time);
             if in_draft && matches!(body.stage(), Stage::Draft { .. }) {
-                return Ok(());
+                return self.record_again(&body);
             }
         }
         let wanted = format_time(time);
