@@ -18,7 +18,7 @@ mod run;
 mod server_support;
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ops::{Op, PART};
 use run::Difference;
@@ -34,8 +34,8 @@ enum Through {
 
 /// Operations of one seed.
 const STEPS: usize = 300;
-/// Runs of the shrinker at most.
-const MAX_TRIALS: usize = 400;
+/// How long the shrinker may try.
+const SHRINK_FOR: Duration = Duration::from_secs(120);
 
 fn play(through: Through, attr_timeout: Duration, ops: &[Op]) -> Result<(), Difference> {
     let bed = Bed::with(|options| options.min_part_bytes = 64);
@@ -65,14 +65,13 @@ fn shrink(
     mut difference: Difference,
     fails: impl Fn(&[Op]) -> Option<Difference>,
 ) -> (Vec<Op>, Difference) {
-    let mut trials = 0;
+    let until = Instant::now() + SHRINK_FOR;
     let mut chunk = ops.len() / 2;
     while chunk > 0 {
         let mut at = 0;
-        while at < ops.len() && trials < MAX_TRIALS {
+        while at < ops.len() && Instant::now() < until {
             let end = (at + chunk).min(ops.len());
             let rest = [&ops[..at], &ops[end..]].concat();
-            trials += 1;
             match fails(&rest) {
                 Some(found) => (ops, difference) = (rest, found),
                 None => at = end,

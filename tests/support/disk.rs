@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use pdsfs::config::{DeletePolicy, FsOptions, MinFree, MountOptions, XattrList, XattrMode, XattrReadonly};
+use pdsfs::config::{
+    DeletePolicy, FsOptions, Fsync, MinFree, MountOptions, XattrList, XattrMode, XattrReadonly,
+};
 use pdsfs::error::Error;
 use pdsfs::fs::attr::{Defaults, attr};
 use pdsfs::fs::change::NewAttr;
@@ -30,6 +32,8 @@ pub type Errno = i32;
 
 /// The most any single call may take before it counts as hung.
 const HUNG_AFTER: Duration = Duration::from_secs(60);
+/// The most that may pass between the last close and everything being on the drive.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
 
 /// How to open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +82,7 @@ pub trait Disk: Sized {
 
     /// Waits until the drive has everything.
     fn settle(&self) -> Result<(), String> {
-        let until = Instant::now() + HUNG_AFTER;
+        let until = Instant::now() + SETTLED_AFTER;
         loop {
             let status = self.fs().status();
             if status.dirty_files == 0 {
@@ -88,16 +92,17 @@ pub trait Disk: Sized {
             if failed.is_some() || Instant::now() > until {
                 return Err(format!("closed and never on the drive: {:?}", status.uploads));
             }
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
     /// Writes a whole file, as `cp` does.
     fn put(&self, path: &str, bytes: &[u8]) -> Result<(), Errno> {
         let file = self.open(path, How::NEW)?;
-        let written = bytes.chunks(64 * 1024).enumerate().try_for_each(|(number, chunk)| {
-            file.write_at(chunk, number as u64 * 64 * 1024)
-        });
+        let written = bytes
+            .chunks(64 * 1024)
+            .enumerate()
+            .try_for_each(|(number, chunk)| file.write_at(chunk, number as u64 * 64 * 1024));
         let closed = file.close();
         written.and(closed)
     }
@@ -140,6 +145,7 @@ pub struct Tuning {
     pub op_timeout: Duration,
     pub stall_timeout: Duration,
     pub retries: u32,
+    pub fsync: Fsync,
 }
 
 impl Default for Tuning {
@@ -153,6 +159,7 @@ impl Default for Tuning {
             op_timeout: Duration::from_secs(20),
             stall_timeout: Duration::from_secs(20),
             retries: 3,
+            fsync: Fsync::Local,
         }
     }
 }
@@ -189,6 +196,7 @@ impl Recipe {
             upload_concurrency: tuning.upload_concurrency,
             op_timeout: tuning.op_timeout,
             memory_bytes: 64 << 20,
+            fsync: tuning.fsync,
             delete: DeletePolicy::Recycle,
             xattr: XattrMode::On,
             xattr_list: XattrList::Auto,
@@ -199,6 +207,7 @@ impl Recipe {
         };
         let fs = DriveFs::open(Pds::new(pds).unwrap(), options, runtime.handle().clone()).unwrap();
         runtime.block_on(fs.check()).unwrap();
+        fs.recover();
         fs
     }
 }
@@ -554,7 +563,8 @@ impl Disk for Mounted {
         let mut options = std::fs::OpenOptions::new();
         options.read(how.read).write(how.write).append(how.append);
         // Not with the library's flags: it refuses combinations that the kernel takes.
-        let flags = [(how.create, libc::O_CREAT), (how.exclusive, libc::O_EXCL), (how.truncate, libc::O_TRUNC)];
+        let flags =
+            [(how.create, libc::O_CREAT), (how.exclusive, libc::O_EXCL), (how.truncate, libc::O_TRUNC)];
         options.custom_flags(flags.iter().filter(|(set, _)| *set).map(|(_, flag)| flag).sum());
         options.open(self.path(path)).map_err(raw)
     }
