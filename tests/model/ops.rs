@@ -49,6 +49,19 @@ pub fn draw(seed: u64, count: usize) -> Vec<Op> {
     ops
 }
 
+/// The same with everything closed after every few operations.
+pub fn draw_closing(seed: u64, count: usize) -> Vec<Op> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut ops = Vec::new();
+    for op in draw(seed, count) {
+        ops.push(op);
+        if rng.random_bool(0.4) {
+            ops.extend((0..SLOTS).map(Op::Close));
+        }
+    }
+    ops
+}
+
 fn one(rng: &mut StdRng) -> Op {
     let slot = rng.random_range(0..SLOTS);
     match rng.random_range(0..100) {
