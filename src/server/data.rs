@@ -138,8 +138,8 @@ async fn read_chunk(body: &mut BodyDataStream) -> Result<Vec<Bytes>, DataError> 
             }
         }
     }
-    // An empty piece in a body is no end of it.
-    if len == 0 { Ok(Vec::new()) } else { Ok(pieces) }
+    // Empty pieces are nothing; nothing means the end.
+    Ok(if len == 0 { Vec::new() } else { pieces })
 }
 
 /// `GET` and `HEAD /data/r/{revision}`: a content.
@@ -154,27 +154,39 @@ pub async fn get_object(State(service): State<Arc<Service>>, request: Request) -
 async fn send(service: Arc<Service>, parts: &axum::http::request::Parts) -> Result<Response, DataError> {
     let query = verify(&service, parts, "GET", "", "")?;
     let id = parts.uri.path().trim_start_matches("/data/r/").to_owned();
-    let find = move || {
-        let content = service.store.read(|c| find_revision(c, &id))?.ok_or_else(DataError::no_such_key)?;
-        let file = service.store.open_blob(&content.file);
-        let file = file.map_err(|error| DataError::io("read the object", &error))?;
-        Ok::<_, DataError>((content, file))
-    };
-    let (content, file) = spawn_blocking(find).await.map_err(lost_thread)??;
+    let range = text(&parts.headers, header::RANGE.as_str()).to_owned();
     let standard = text(&parts.headers, "x-oss-range-behavior") == "standard";
-    let range = Span::of(text(&parts.headers, header::RANGE.as_str()), content.size, standard)?;
-    let mut response = Response::new(Body::empty());
+    let with_body = parts.method != Method::HEAD;
+    let found = spawn_blocking(move || {
+        let content = service.store.read(|c| find_revision(c, &id))?.ok_or_else(DataError::no_such_key)?;
+        let span = Span::of(&range, content.size, standard)?;
+        if !with_body {
+            return Ok((content, span, Body::empty()));
+        }
+        let failed = |error: io::Error| DataError::io("read the object", &error);
+        let file = service.store.open_blob(&content.file).map_err(failed)?;
+        // A small answer is read right here instead of by a thread of its own.
+        let body = match usize::try_from(span.len()) {
+            Ok(len) if len <= CHUNK_BYTES => Body::from(read_at(&file, span.start, len).map_err(failed)?),
+            _ => stream_file(file, span),
+        };
+        Ok::<_, DataError>((content, span, body))
+    });
+    let (content, span, body) = found.await.map_err(lost_thread)??;
+    let mut response = Response::new(body);
     describe(response.headers_mut(), &content, &query);
-    put_header(response.headers_mut(), "content-length", &range.len().to_string());
-    if range.partial {
+    put_header(response.headers_mut(), "content-length", &span.len().to_string());
+    if span.partial {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        let text = format!("bytes {}-{}/{}", range.start, range.end - 1, content.size);
+        let text = format!("bytes {}-{}/{}", span.start, span.end - 1, content.size);
         put_header(response.headers_mut(), "content-range", &text);
     }
-    if parts.method != Method::HEAD {
-        *response.body_mut() = stream_file(file, range);
-    }
     Ok(response)
+}
+
+fn read_at(file: &File, start: u64, len: usize) -> io::Result<Bytes> {
+    let mut chunk = vec![0; len];
+    file.read_exact_at(&mut chunk, start).map(|()| Bytes::from(chunk))
 }
 
 fn find_revision(c: &rusqlite::Connection, id: &str) -> ApiResult<Option<Content>> {
@@ -250,10 +262,7 @@ fn stream_file(file: File, span: Span) -> Body {
     let chunks = stream::iter(starts).map(move |start| {
         let file = file.clone();
         let len = usize::try_from(span.end - start).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-        let read = spawn_blocking(move || {
-            let mut chunk = vec![0; len];
-            file.read_exact_at(&mut chunk, start).map(|()| Bytes::from(chunk))
-        });
+        let read = spawn_blocking(move || read_at(&file, start, len));
         async move { read.await.unwrap_or_else(|error| Err(io::Error::other(error))) }
     });
     Body::from_stream(chunks.buffered(2))
