@@ -55,7 +55,6 @@ pub async fn put_part(State(service): State<Arc<Service>>, request: Request) -> 
 struct Put {
     ticket: PartTicket,
     len: Option<u64>,
-    md5: Option<Vec<u8>>,
 }
 
 fn check_put(service: &Service, parts: &axum::http::request::Parts) -> Result<Put, DataError> {
@@ -67,12 +66,12 @@ fn check_put(service: &Service, parts: &axum::http::request::Parts) -> Result<Pu
     let number = number.filter(|number| (1..=MAX_PART_NUMBER).contains(number));
     let number = number.ok_or_else(|| DataError::new(400, "InvalidArgument", "partNumber is 1 to 10000."))?;
     let context = query.value("x-pds-sha1-ctx").and_then(parse_context);
-    let md5 = (!content_md5.is_empty())
+    let content_md5 = (!content_md5.is_empty())
         .then(|| STANDARD.decode(content_md5).ok().filter(|md5| md5.len() == 16))
         .map(|md5| md5.ok_or_else(|| DataError::new(400, "InvalidDigest", "The Content-MD5 is not valid.")))
         .transpose()?;
     let len = text(&parts.headers, header::CONTENT_LENGTH.as_str()).parse().ok();
-    Ok(Put { ticket: PartTicket { upload_id, number, context }, len, md5 })
+    Ok(Put { ticket: PartTicket { upload_id, number, context, content_md5 }, len })
 }
 
 /// A context as it travels in a part URL.
@@ -92,16 +91,14 @@ fn parse_context(text: &str) -> Option<Sha1State> {
 }
 
 async fn receive(service: Arc<Service>, put: Put, body: &mut BodyDataStream) -> Result<Response, DataError> {
-    let Put { ticket, len, md5 } = put;
+    let Put { ticket, len } = put;
     let mut work = spawn_blocking(move || PartWriter::begin(&service, ticket, len));
     let part = loop {
         let chunk = read_chunk(body).await;
         let mut writer = work.await.map_err(lost_thread)??;
         let chunk = chunk?;
         if chunk.is_empty() {
-            break spawn_blocking(move || writer.finish(len, md5.as_deref()))
-                .await
-                .map_err(lost_thread)??;
+            break spawn_blocking(move || writer.finish(len)).await.map_err(lost_thread)??;
         }
         work = spawn_blocking(move || writer.absorb(&chunk).map(|()| writer));
     };

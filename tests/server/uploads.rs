@@ -474,6 +474,19 @@ fn options_that_make_the_server_stricter() {
 }
 
 #[test]
+fn without_md5_etags_a_stated_md5_is_still_checked() {
+    let bed = Bed::with(|options| options.md5_etags = false);
+    let part = json!([{"part_number": 1, "content_md5": "nd1G4jQnqQoTJfyeVgY2ew=="}]);
+    let upload = bed.create_as(json!({"parent_file_id": "root", "name": "a", "part_info_list": part}));
+    let header = [("content-md5", "nd1G4jQnqQoTJfyeVgY2ew==")];
+    assert_eq!(bed.put(&upload.urls[0], &header, b"y").xml_error(), (400, "BadDigest".into()));
+    assert_eq!(bed.put(&upload.urls[0], &header, b"x").status, 200);
+    let other = bed.create("root", "b", 1);
+    let etag = bed.put(&other.urls[0], &[], b"x").header("etag").to_owned();
+    assert!(etag.len() == 34 && etag != "\"9DD4E461268C8034F5C8564E155C67A6\"", "{etag}");
+}
+
+#[test]
 fn a_full_drive_says_so_at_create_and_at_complete() {
     let bed = Bed::with(|options| options.drive_total_bytes = Some(1000));
     let code = (403, "QuotaExhausted.Drive".to_owned());
