@@ -66,7 +66,7 @@ pub enum Kind {
     Unsupported,
     /// A handle opened for the other direction.
     BadHandle,
-    /// Move of a folder into itself, or between drives.
+    /// Between two drives or two local disks.
     CrossDevice,
     /// The service broke its own protocol: not JSON, missing fields, cut body.
     Protocol,
@@ -177,6 +177,7 @@ impl Error {
         let kind = match error.raw_os_error() {
             Some(libc::ENOSPC | libc::EDQUOT) => Kind::NoSpace,
             Some(libc::EFBIG) => Kind::TooLarge,
+            Some(libc::EXDEV) => Kind::CrossDevice,
             Some(errno) => Kind::Local(errno),
             None => Kind::Local(libc::EIO),
         };

@@ -1,3 +1,7 @@
 //! The `pdsfs` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pdsfs::cli::main()
+}

@@ -224,6 +224,32 @@ pub struct Drive {
     pub delta_enabled: Option<bool>,
 }
 
+impl Drive {
+    /// Reads a Drive object (7.3).
+    ///
+    /// # Errors
+    /// [`Kind::Protocol`] when it is not an object or has no `drive_id`.
+    pub fn from_value(value: &Value) -> Result<Self> {
+        let text = |key: &str| value.get(key).and_then(text_of).unwrap_or_default();
+        let number = |key: &str| value.get(key).and_then(number_of);
+        let id = text("drive_id");
+        if id.is_empty() {
+            return Err(Error::new(
+                Kind::Protocol,
+                "read a Drive",
+                "the service described a drive without drive_id",
+            ));
+        }
+        Ok(Drive {
+            id: DriveId::from(&*id),
+            name: text("drive_name"),
+            total_bytes: number("total_size").filter(|&total| total > 0),
+            used_bytes: number("used_size").unwrap_or(0),
+            delta_enabled: value.get("delta_enabled").and_then(Value::as_bool),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -244,6 +270,19 @@ mod tests {
         let file =
             File::parse(r#"{"file_id":"f","type":"file","tomorrow":{"a":[1,2]},"labels":null}"#).unwrap();
         assert_eq!(file.json()["tomorrow"]["a"][1], 2);
+    }
+
+    #[test]
+    fn a_drive_without_limit_has_no_total() {
+        let drive = |total: Value| {
+            Drive::from_value(&serde_json::json!({"drive_id": 1, "total_size": total, "used_size": "7"}))
+                .unwrap()
+        };
+        assert_eq!(drive((-1).into()).total_bytes, None);
+        assert_eq!(drive(0.into()).total_bytes, None);
+        assert_eq!(drive(9.into()).total_bytes, Some(9));
+        assert_eq!((drive(9.into()).id.as_str(), drive(9.into()).used_bytes), ("1", 7));
+        assert_eq!(Drive::from_value(&Value::Null).unwrap_err().kind(), Kind::Protocol);
     }
 
     #[test]

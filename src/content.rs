@@ -1,0 +1,408 @@
+//! The bytes of one file on this machine: a sparse local file and the extents of it that are present.
+//!
+//! Reading, writing and uploading all go through the same [`Content`]. A byte is in one of three states:
+//!
+//! ```text
+//! present                  in the local file: written here, or fetched from the drive
+//! missing                  below `backed_len` and not present: the drive has it, we do not
+//! zero                     at or above `backed_len` and not present: a hole nobody ever wrote
+//! ```
+//!
+//! Invariants, kept by one lock over extents and bytes together:
+//! - present bytes are true: they are marked after they were written, and unmarked before they are punched;
+//! - a fetched byte never overwrites one that was written here ([`Content::fill`] skips present ranges);
+//! - dirty content is never evicted.
+//!
+//! This module does no network I/O and knows nothing of names. Calls do local disk I/O and return when it
+//! is in the page cache.
+
+pub mod evict;
+pub mod extents;
+pub mod store;
+
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use rustix::fs::{FallocateFlags, fallocate};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+use crate::error::{Error, Kind, Result};
+use extents::ExtentSet;
+
+/// Locks a plain mutex. A panic elsewhere while holding it was a bug of ours that was reported there; the
+/// data of these locks is never left half changed, so the others go on.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A sparse local file with its extents. See the module's documentation.
+pub struct Content {
+    file: Arc<File>,
+    path: Mutex<PathBuf>,
+    state: RwLock<State>,
+    grown: Notify,
+    /// Bumped by the store at each use, for eviction.
+    last_used: AtomicU64,
+    /// Where a clean content leaves its extents when nobody has it open any more.
+    shelf: Mutex<Option<Arc<Shelf>>>,
+}
+
+/// What is kept of a clean content that nobody has open: no descriptor, just where it is and what is in it.
+#[derive(Default)]
+struct Shelf {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Clone, Default)]
+struct Kept {
+    path: PathBuf,
+    present: ExtentSet,
+    last_used: u64,
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        let shelf = self.shelf.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(shelf) = shelf {
+            *lock(&shelf.kept) =
+                Kept { path: self.path(), present: self.present(), last_used: self.last_used() };
+        }
+    }
+}
+
+struct State {
+    present: ExtentSet,
+    /// Bytes below this that are not present are on the drive.
+    backed_len: u64,
+    /// Written here and not yet on the drive: not to be evicted.
+    dirty: bool,
+}
+
+impl Content {
+    /// A new, empty file at `path`; of its bytes the drive has the first `backed_len`.
+    ///
+    /// # Errors
+    /// The local file cannot be created.
+    pub fn create(path: &Path, backed_len: u64, dirty: bool) -> Result<Self> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(path)
+            .map_err(|error| Error::io("create a local content file", error).on(path.display()))?;
+        Ok(Self::over(file, path, ExtentSet::new(), backed_len, dirty))
+    }
+
+    /// An existing local file whose `present` extents are known to be true.
+    ///
+    /// # Errors
+    /// The local file cannot be opened.
+    pub fn reopen(path: &Path, present: ExtentSet, backed_len: u64, dirty: bool) -> Result<Self> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(path)
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    Error::new(Kind::NotFound, "open a local content file", "it is gone")
+                }
+                _ => Error::io("open a local content file", error),
+            })
+            .map_err(|error| error.on(path.display()))?;
+        Ok(Self::over(file, path, present, backed_len, dirty))
+    }
+
+    fn over(file: File, path: &Path, present: ExtentSet, backed_len: u64, dirty: bool) -> Self {
+        Content {
+            file: Arc::new(file),
+            path: Mutex::new(path.to_owned()),
+            state: RwLock::new(State { present, backed_len, dirty }),
+            grown: Notify::new(),
+            last_used: AtomicU64::new(0),
+            shelf: Mutex::new(None),
+        }
+    }
+
+    /// Fills `buffer` from `offset` when no byte of it is missing; `false`, and nothing promised about
+    /// `buffer`, otherwise. The caller clips to the file's size. Zero bytes read as zero.
+    ///
+    /// # Errors
+    /// The local disk cannot be read.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<bool> {
+        let state = self.state();
+        if !state.missing(offset..offset + buffer.len() as u64).is_empty() {
+            return Ok(false);
+        }
+        read_or_zero(&self.file, buffer, offset)?;
+        Ok(true)
+    }
+
+    /// Writes `data` at `offset`, as a program's write.
+    ///
+    /// # Errors
+    /// [`Kind::NoSpace`](crate::error::Kind::NoSpace) when the local disk is full; what was there before is
+    /// then undefined in the range, as for any local file.
+    pub fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
+        let mut state = self.state_mut();
+        self.file.write_all_at(data, offset).map_err(|error| Error::io("write to the local disk", error))?;
+        state.present.insert(offset..offset + data.len() as u64);
+        Ok(())
+    }
+
+    /// Stores fetched bytes where none are present yet, and wakes readers.
+    ///
+    /// # Errors
+    /// As [`Content::write_at`].
+    pub fn fill(&self, data: &[u8], offset: u64) -> Result<()> {
+        let range = offset..offset + data.len() as u64;
+        {
+            let mut state = self.state_mut();
+            for gap in state.missing(range) {
+                let bytes = &data[(gap.start - offset) as usize..(gap.end - offset) as usize];
+                self.file
+                    .write_all_at(bytes, gap.start)
+                    .map_err(|error| Error::io("write to the local cache", error))?;
+                state.present.insert(gap);
+            }
+        }
+        self.grown.notify_waiters();
+        Ok(())
+    }
+
+    /// Cuts or extends the file. What is cut off is gone also when the file grows again.
+    ///
+    /// # Errors
+    /// The local disk refuses.
+    pub fn truncate(&self, len: u64) -> Result<()> {
+        let mut state = self.state_mut();
+        self.file.set_len(len).map_err(|error| Error::io("truncate on the local disk", error))?;
+        state.present.truncate(len);
+        state.backed_len = state.backed_len.min(len);
+        Ok(())
+    }
+
+    /// Makes `range` read as zeros, as a program's write of zeros would, without using space.
+    ///
+    /// # Errors
+    /// The local disk refuses.
+    pub fn zero(&self, range: Range<u64>) -> Result<()> {
+        let mut state = self.state_mut();
+        self.punch(range.clone())?;
+        state.present.insert(range);
+        Ok(())
+    }
+
+    /// Gives the space of a clean range back; the bytes are missing afterwards. Does nothing to dirty content.
+    ///
+    /// # Errors
+    /// The local disk refuses.
+    pub fn evict(&self, range: Range<u64>) -> Result<()> {
+        let mut state = self.state_mut();
+        if state.dirty {
+            return Ok(());
+        }
+        state.present.remove(range.clone());
+        self.punch(range)
+    }
+
+    fn punch(&self, range: Range<u64>) -> Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        fallocate(&self.file, flags, range.start, range.end - range.start)
+            .map_err(|errno| Error::io("free local disk space", errno.into()))
+    }
+
+    /// The missing parts of `range`.
+    pub fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        self.state().missing(range)
+    }
+
+    /// How far the file was written or fetched without a gap, from 0.
+    pub fn prefix_end(&self) -> u64 {
+        self.state().present.prefix_end()
+    }
+
+    /// The extents that are present.
+    pub fn present(&self) -> ExtentSet {
+        self.state().present.clone()
+    }
+
+    /// Bytes that are present.
+    pub fn present_bytes(&self) -> u64 {
+        self.state().present.total()
+    }
+
+    /// How much of the file's beginning the drive can give.
+    pub fn backed_len(&self) -> u64 {
+        self.state().backed_len
+    }
+
+    /// The drive now has exactly these bytes, `len` of them.
+    pub fn mark_clean(&self, len: u64) {
+        let mut state = self.state_mut();
+        state.dirty = false;
+        state.backed_len = len;
+        // Holes of the local file are zeros of the drive's revision: reading them needs no fetch.
+        state.present.insert(0..len);
+    }
+
+    /// About to be changed here: not to be evicted any more.
+    pub fn mark_dirty(&self) {
+        self.state_mut().dirty = true;
+    }
+
+    /// Whether it holds bytes that only this machine has.
+    pub fn is_dirty(&self) -> bool {
+        self.state().dirty
+    }
+
+    /// Completes at the next [`Content::fill`] after this call, also one before the first poll.
+    pub fn grown(&self) -> Notified<'_> {
+        self.grown.notified()
+    }
+
+    /// Wakes those who wait for bytes so that they look again, e.g. at a failure.
+    pub fn wake(&self) {
+        self.grown.notify_waiters();
+    }
+
+    /// The local file, for sending a part of it.
+    pub fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// The name of the local file in its directory.
+    pub fn file_name(&self) -> String {
+        lock(&self.path).file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Where the local file is.
+    pub fn path(&self) -> PathBuf {
+        lock(&self.path).clone()
+    }
+
+    /// Makes content durable on the local disk.
+    ///
+    /// # Errors
+    /// The local disk fails.
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(|error| Error::io("sync the local disk", error))
+    }
+
+    /// Gives the local file another place; the open file stays the same.
+    fn relocate(&self, to: &Path) -> Result<()> {
+        let mut path = lock(&self.path);
+        std::fs::rename(&*path, to).map_err(|error| Error::io("move a local content file", error))?;
+        to.clone_into(&mut path);
+        Ok(())
+    }
+
+    fn set_shelf(&self, shelf: Option<Arc<Shelf>>) {
+        *lock(&self.shelf) = shelf;
+    }
+
+    fn touch(&self, tick: u64) {
+        self.last_used.store(tick, Ordering::Relaxed);
+    }
+
+    fn last_used(&self) -> u64 {
+        self.last_used.load(Ordering::Relaxed)
+    }
+
+    fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let end = range.end.min(self.backed_len);
+        if range.start >= end || self.present.contains(range.start..end) {
+            return Vec::new();
+        }
+        self.present.missing(range.start..end)
+    }
+}
+
+/// Reads `buffer.len()` bytes; what lies beyond the end of the local file is zero.
+pub fn read_or_zero(file: &File, buffer: &mut [u8], offset: u64) -> Result<()> {
+    let mut done = 0;
+    while done < buffer.len() {
+        match file.read_at(&mut buffer[done..], offset + done as u64) {
+            Ok(0) => {
+                buffer[done..].fill(0);
+                break;
+            }
+            Ok(count) => done += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io("read the local disk", error)),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn content(backed_len: u64) -> (tempfile::TempDir, Content) {
+        let dir = tempfile::tempdir().unwrap();
+        let content = Content::create(&dir.path().join("c"), backed_len, true).unwrap();
+        (dir, content)
+    }
+
+    fn read(content: &Content, range: Range<u64>) -> Option<Vec<u8>> {
+        let mut buffer = vec![7; (range.end - range.start) as usize];
+        content.read_at(&mut buffer, range.start).unwrap().then_some(buffer)
+    }
+
+    #[test]
+    fn holes_of_a_new_file_are_zero_and_of_a_backed_one_missing() {
+        let (_dir, new) = content(0);
+        new.write_at(b"x", 4).unwrap();
+        assert_eq!(read(&new, 0..6).unwrap(), b"\0\0\0\0x\0");
+        let (_dir, backed) = content(4);
+        backed.write_at(b"x", 4).unwrap();
+        assert_eq!(read(&backed, 0..5), None);
+        assert_eq!(backed.missing(0..5), vec![0..4]);
+        assert_eq!(read(&backed, 4..5).unwrap(), b"x");
+    }
+
+    #[test]
+    fn a_fetch_never_overwrites_a_write() {
+        let (_dir, content) = content(6);
+        content.write_at(b"NEW", 2).unwrap();
+        content.fill(b"oldold", 0).unwrap();
+        assert_eq!(read(&content, 0..6).unwrap(), b"olNEWd");
+    }
+
+    #[test]
+    fn what_was_cut_off_stays_gone() {
+        let (_dir, content) = content(6);
+        content.fill(b"abcdef", 0).unwrap();
+        content.truncate(2).unwrap();
+        content.truncate(5).unwrap();
+        content.fill(b"abcdef", 0).unwrap();
+        assert_eq!(read(&content, 0..5).unwrap(), b"ab\0\0\0");
+    }
+
+    #[test]
+    fn dirty_content_is_not_evicted() {
+        let (_dir, content) = content(0);
+        content.write_at(b"abc", 0).unwrap();
+        content.evict(0..3).unwrap();
+        assert_eq!(read(&content, 0..3).unwrap(), b"abc");
+        content.mark_clean(3);
+        content.evict(0..3).unwrap();
+        assert_eq!(read(&content, 0..3), None);
+    }
+}

@@ -1,0 +1,385 @@
+//! How a draft gets to the drive: fetching what is missing of it, conflicts, completing, and bringing name,
+//! times and attributes there as they are here by then.
+//!
+//! A failed completion keeps the draft and its data. It is tried again by the next close that finds new
+//! writes, and by draining before unmount.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde::Serialize;
+
+use super::DriveFs;
+use super::attr::format_time;
+use super::body::{Body, Stage};
+use super::xattr::foreign;
+use crate::content::lock;
+use crate::error::{Error, Kind, Result};
+use crate::pds::model::File;
+use crate::pds::{Changed, Update};
+use crate::read::Remote;
+use crate::tree::{Lookup, names};
+use crate::write::{Draft, shard};
+
+/// Completions of one draft in a row because of conflicts: the kept copy's name may be taken, too.
+const MAX_ROUNDS: u32 = 4;
+
+/// How far draining is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Progress {
+    /// Files not yet on the drive.
+    pub files: u64,
+    /// Bytes of them that are there.
+    pub bytes_done: u64,
+    /// Bytes of them.
+    pub bytes_total: u64,
+}
+
+/// What draining could not do.
+#[derive(Debug, Default)]
+pub struct DrainReport {
+    /// Paths that are not on the drive, and why. Their data is kept in the state directory.
+    pub incomplete: Vec<(String, Error)>,
+}
+
+/// The state of a mount, for people and programs.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Files the drive lacks something of.
+    pub dirty_files: u64,
+    /// Each of them.
+    pub uploads: Vec<UploadStatus>,
+    /// Bytes of clean content on this machine.
+    pub cached_bytes: u64,
+    /// Files that an earlier run could not bring to the drive, and that are not there yet.
+    pub recovering: Vec<UploadStatus>,
+}
+
+/// One file on its way.
+#[derive(Clone, Debug, Serialize)]
+pub struct UploadStatus {
+    /// Below the mount's root.
+    pub path: String,
+    /// Bytes on the drive.
+    pub bytes_done: u64,
+    /// Bytes.
+    pub bytes_total: u64,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+impl DriveFs {
+    /// Brings a body to the drive and verifies it. Does nothing when it is there.
+    ///
+    /// # Errors
+    /// What kept it from being complete; the data is kept, and recorded in the journal.
+    pub async fn complete(&self, body: &Arc<Body>) -> Result<()> {
+        let _turn = body.completing.lock().await;
+        let Stage::Draft { draft, base } = body.stage() else { return Ok(()) };
+        if self.tree.node(body.ino).is_none_or(|node| !node.linked) {
+            return Ok(());
+        }
+        if draft.is_dirty() && draft.failure().is_none() {
+            self.describe(body, &draft);
+        }
+        let done = match self.bring(&draft, base.as_ref()).await {
+            Ok(file) => self.settle(body, &draft, file).await,
+            Err(error) => Err(error),
+        };
+        done.map_err(|error| {
+            if draft.is_dirty() {
+                self.record_or_log(body, Some(&error));
+            }
+            error.on(self.tree.path(body.ino))
+        })
+    }
+
+    /// Brings a draft to the drive: fetches what is missing of it, keeps out of the way of others' changes,
+    /// uploads. The file as the drive describes it then.
+    ///
+    /// # Errors
+    /// What kept it from being complete.
+    pub(super) async fn bring(&self, draft: &Draft, base: Option<&Arc<Remote>>) -> Result<Arc<File>> {
+        for _ in 0..MAX_ROUNDS {
+            if let Some(base) = base {
+                self.reader.ensure(base, 0..draft.content().backed_len()).await?;
+            }
+            if draft.is_dirty()
+                && draft.failure().is_none()
+                && let Some(file) = self.keep_both_if_changed(draft).await?
+            {
+                return Ok(file);
+            }
+            match draft.finish().await {
+                Ok(file) => return Ok(file),
+                Err(error) if error.kind() == Kind::Exists => {
+                    if let Some(file) = self.same_as_rival(draft).await? {
+                        return Ok(file);
+                    }
+                    self.give_conflict_name(draft);
+                    draft.retry();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(Kind::Busy, "complete", "someone else keeps taking this name"))
+    }
+
+    /// When the drive's content is not the one this draft is based on, ours becomes a file of its own; but
+    /// when it has our bytes already (our own completion, told to a process that was killed), that is it.
+    async fn keep_both_if_changed(&self, draft: &Draft) -> Result<Option<Arc<File>>> {
+        let Some(base) = draft.placement().base else { return Ok(None) };
+        match self.pds.file(&base.id).await {
+            Ok(now) if !now.trashed && now.revision == base.revision => {}
+            Ok(now) if !now.trashed => {
+                if let Some(file) = self.accept_if_same(now, draft).await? {
+                    return Ok(Some(file));
+                }
+                self.give_conflict_name(draft);
+                draft.replace(|placement| placement.base = None);
+            }
+            Ok(_) => draft.replace(|placement| placement.base = None),
+            Err(error) if error.kind() == Kind::NotFound => draft.replace(|placement| placement.base = None),
+            Err(error) => return Err(error),
+        }
+        Ok(None)
+    }
+
+    /// The entry that has our name, if it has our bytes, too.
+    async fn same_as_rival(&self, draft: &Draft) -> Result<Option<Arc<File>>> {
+        let Some(rival) = draft.rival() else { return Ok(None) };
+        match self.pds.file(&rival).await {
+            Ok(file) => self.accept_if_same(file, draft).await,
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// When a file of the drive has the bytes of a draft, all of which are here, the draft is complete.
+    async fn accept_if_same(&self, file: File, draft: &Draft) -> Result<Option<Arc<File>>> {
+        let (version, size) = (draft.version(), draft.size());
+        let Some(crc64) = file.crc64.filter(|_| !file.is_folder() && file.size == size) else {
+            return Ok(None);
+        };
+        let local = Arc::clone(draft.content().file());
+        let hashed =
+            tokio::task::spawn_blocking(move || shard::hash(&local, 0..size, shard::Prefix::default()));
+        if hashed.await.map_err(|error| Error::io("hash", error.into()))??.crc64() != crc64 {
+            return Ok(None);
+        }
+        let file = Arc::new(file);
+        draft.accept(version, &file);
+        Ok(Some(file))
+    }
+
+    fn give_conflict_name(&self, draft: &Draft) {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let now = jiff::Zoned::now().strftime("%Y-%m-%d %H.%M.%S").to_string();
+        draft.replace(|placement| {
+            let name = names::with_note(&placement.name, &format!("conflict {host} {now}"));
+            tracing::warn!(was = %placement.name, now = %name, "changed on the drive meanwhile: both are kept");
+            placement.name = name;
+        });
+    }
+
+    /// Writes into the placement what `create` can carry.
+    fn describe(&self, body: &Body, draft: &Draft) {
+        let tags = pending_tags(body);
+        let modified_at = format_time(body.modified_at());
+        draft.replace(|placement| {
+            placement.attributes.local_modified_at = Some(modified_at);
+            placement.attributes.user_tags.extend(tags);
+        });
+    }
+
+    /// The content is complete: the tree hears of it, and what changed here while it was sent follows.
+    async fn settle(&self, body: &Arc<Body>, draft: &Draft, file: Arc<File>) -> Result<()> {
+        let ino = body.ino;
+        let linked = self.tree.node(ino).is_some_and(|node| node.linked);
+        if !linked {
+            return self.remove_from_drive(&file).await;
+        }
+        let renamed =
+            self.tree.node(ino).and_then(|node| node.file).is_some_and(|before| before.id != file.id);
+        self.tree.publish(ino, Arc::clone(&file));
+        self.creators.renew(ino);
+        if body.settle(&self.store).is_some() {
+            self.strike(body, draft);
+            self.tree.set_local(ino, |local| local.modified_at = None);
+        }
+        let placement = draft.placement();
+        if let Some(node) = self.tree.node(ino)
+            && (renamed || node.name.as_ref() != placement.name)
+            && file.name.as_ref() == placement.name
+        {
+            self.show_as(ino, node.parent, &placement.name);
+        }
+        let file = self.follow_name(ino, file, &placement).await?;
+        self.follow_times(ino, &file, body).await?;
+        self.follow_tags(ino, &file, body).await
+    }
+
+    /// Shows a node under the name the drive has for it, if that is free.
+    fn show_as(&self, ino: crate::tree::Ino, parent: crate::tree::Ino, name: &str) {
+        let free =
+            |name: &str| !matches!(self.tree.lookup(parent, name), Lookup::Found(node) if node.ino != ino);
+        let name = names::first_free(name, |name| !free(name));
+        self.tree.relocate(ino, parent, &name);
+        self.tree.unload(parent);
+    }
+
+    async fn follow_name(
+        &self,
+        ino: crate::tree::Ino,
+        file: Arc<File>,
+        placement: &crate::write::Placement,
+    ) -> Result<Arc<File>> {
+        let moved = file.parent.as_ref() != Some(&placement.parent);
+        let renamed = *file.name != *placement.name;
+        let changed = match (moved, renamed) {
+            (false, false) => return Ok(file),
+            (false, true) => {
+                let update = Update { name: Some(placement.name.clone()), ..Update::default() };
+                self.pds.update(&file.id, &update).await?
+            }
+            (true, _) => {
+                let name = renamed.then_some(placement.name.as_str());
+                self.pds.move_file(&file.id, &placement.parent, name).await?
+            }
+        };
+        match changed {
+            Changed::Done(file) => {
+                let file = Arc::new(file);
+                self.tree.publish(ino, Arc::clone(&file));
+                Ok(file)
+            }
+            Changed::Exists { .. } => Err(Error::new(
+                Kind::Exists,
+                "rename",
+                "another file took the name on the drive in the meantime",
+            )
+            .on(&placement.name)),
+        }
+    }
+
+    async fn follow_times(&self, ino: crate::tree::Ino, file: &File, body: &Body) -> Result<()> {
+        let wanted = format_time(body.modified_at());
+        if *file.local_modified_at == wanted {
+            return Ok(());
+        }
+        let update = Update { local_modified_at: Some(wanted), ..Update::default() };
+        if let Changed::Done(file) = self.pds.update(&file.id, &update).await? {
+            self.tree.publish(ino, Arc::new(file));
+        }
+        Ok(())
+    }
+
+    /// Tags that were set after `create` had gone out.
+    async fn follow_tags(&self, ino: crate::tree::Ino, file: &File, body: &Body) -> Result<()> {
+        let there = file.json();
+        let missing: BTreeMap<String, String> = pending_tags(body)
+            .into_iter()
+            .filter(|(key, value)| there["user_tags"][key].as_str() != Some(value))
+            .collect();
+        if !missing.is_empty() {
+            self.put_tags(ino, &file.id, missing).await?;
+        }
+        body.change_pending(BTreeMap::clear);
+        Ok(())
+    }
+
+    /// Tries everything that is dirty once more, until `deadline`. Tells how far it is after each file.
+    pub async fn drain(self: &Arc<Self>, deadline: Instant, progress: impl Fn(Progress)) -> DrainReport {
+        let mut report = DrainReport { incomplete: self.drain_recovering(deadline).await };
+        let mut waiting = self.dirty_bodies();
+        let mut running = FuturesUnordered::new();
+        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(200));
+        loop {
+            while running.len() < self.options.transfers.max(1)
+                && let Some(body) = waiting.pop()
+            {
+                if let Some(draft) = body.current_draft().filter(|draft| draft.failure().is_some()) {
+                    draft.retry();
+                }
+                let fs = Arc::clone(self);
+                running.push(async move {
+                    let result = tokio::time::timeout_at(deadline.into(), fs.complete(&body)).await;
+                    let late = || {
+                        Error::new(Kind::Timeout, "complete", "there was no time left to finish this upload")
+                    };
+                    let result = result.unwrap_or_else(|_| {
+                        fs.record_or_log(&body, Some(&late()));
+                        Err(late())
+                    });
+                    (body, result)
+                });
+            }
+            tokio::select! {
+                done = running.next(), if !running.is_empty() => {
+                    if let Some((body, Err(error))) = done {
+                        report.incomplete.push((self.tree.path(body.ino), error));
+                    }
+                }
+                _ = ticks.tick() => {}
+            }
+            progress(self.progress());
+            if running.is_empty() && waiting.is_empty() {
+                break;
+            }
+        }
+        report
+    }
+
+    /// Ends everything that runs for this filesystem. What is dirty stays on the local disk.
+    pub async fn stop(&self) {
+        self.tasks.close();
+        self.reader.stop().await;
+        self.writer.stop().await;
+        self.tasks.wait().await;
+    }
+
+    fn dirty_bodies(&self) -> Vec<Arc<Body>> {
+        let mut dirty: Vec<Arc<Body>> =
+            lock(&self.bodies).values().filter(|body| body.is_dirty()).cloned().collect();
+        dirty.retain(|body| self.tree.node(body.ino).is_some_and(|node| node.linked));
+        dirty
+    }
+
+    fn progress(&self) -> Progress {
+        let mut progress = Progress::default();
+        for draft in self.dirty_bodies().iter().filter_map(|body| body.current_draft()) {
+            let (done, total) = draft.progress();
+            progress.files += 1;
+            progress.bytes_done += done;
+            progress.bytes_total += total;
+        }
+        progress
+    }
+
+    /// The state of the mount.
+    pub fn status(&self) -> Status {
+        let upload = |body: Arc<Body>| {
+            let draft = body.current_draft()?;
+            let (bytes_done, bytes_total) = draft.progress();
+            let error = draft.failure().map(|error| error.to_string());
+            Some(UploadStatus { path: self.tree.path(body.ino), bytes_done, bytes_total, error })
+        };
+        let mut uploads: Vec<UploadStatus> = self.dirty_bodies().into_iter().filter_map(upload).collect();
+        uploads.sort_by(|a, b| a.path.cmp(&b.path));
+        Status {
+            dirty_files: uploads.len() as u64,
+            uploads,
+            cached_bytes: self.store.cached_bytes(),
+            recovering: self.recovering(),
+        }
+    }
+}
+
+/// The attributes set so far, as the tags they are kept in.
+pub(super) fn pending_tags(body: &Body) -> BTreeMap<String, String> {
+    let as_tag = |(name, value): (String, Vec<u8>)| Some((foreign::key_of(&name)?, foreign::encode(&value)));
+    body.pending().into_iter().filter_map(as_tag).collect()
+}

@@ -1,0 +1,433 @@
+//! Bytes: open, read, write, truncate, close.
+
+use std::ffi::OsStr;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use super::attr::{format_time, to_millis};
+use super::body::{Body, Stage};
+use super::handle::{Close, FileHandle, OnClose, on_close};
+use super::{Caller, DriveFs, MAX_AHEAD_BYTES, Stat, gone};
+use crate::config::Fsync;
+use crate::content::lock;
+use crate::error::{Error, Kind, Result};
+use crate::pds::NewAttributes;
+use crate::read::window::Window;
+use crate::tree::{Ino, LocalAttributes, Lookup, Node, ROOT, names};
+use crate::write::Placement;
+
+/// Eviction can take bytes between fetching and reading them; after this many times the disk is too small.
+const READ_TRIES: u32 = 8;
+
+/// The largest file the service takes: 10,000 parts of 5 GiB (pds-api.md 4.5).
+const MAX_FILE_BYTES: u64 = 10_000 * 5 * 1024 * 1024 * 1024;
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenMode {
+    /// For reading.
+    pub read: bool,
+    /// For writing.
+    pub write: bool,
+    /// Cut to nothing.
+    pub truncate: bool,
+    /// Writes go to the end.
+    pub append: bool,
+    /// Fail if it exists.
+    pub exclusive: bool,
+}
+
+/// An opened file.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// The handle.
+    pub handle: u64,
+    /// The kernel's cached pages of this file are of the same content.
+    pub keep_cache: bool,
+}
+
+impl DriveFs {
+    /// Opens a file from what is known; `None` when the drive must be asked whether that is true.
+    pub fn open_now(&self, ino: Ino, mode: OpenMode, caller: Caller) -> Option<Result<Opened>> {
+        self.is_fresh().then(|| self.open_known(ino, mode, caller))
+    }
+
+    /// Opens a file, after joining the news of the drive.
+    ///
+    /// # Errors
+    /// [`Kind::Stale`] when it is gone, [`Kind::IsDirectory`].
+    pub async fn open_file(&self, ino: Ino, mode: OpenMode, caller: Caller) -> Result<Opened> {
+        self.refresh().await;
+        self.open_known(ino, mode, caller)
+    }
+
+    fn open_known(&self, ino: Ino, mode: OpenMode, caller: Caller) -> Result<Opened> {
+        let node = self.tree.node(ino).ok_or_else(|| gone("open"))?;
+        if node.is_folder() {
+            return Err(Error::new(Kind::IsDirectory, "open", "it is a folder").on(&node.name));
+        }
+        let (body, keep_cache) = self.body(&node)?;
+        if mode.truncate && mode.write {
+            body.clear(&self.store, &self.writer, || self.placement(ino))?;
+        }
+        Ok(Opened {
+            handle: self.add_handle(&node, body, mode, caller),
+            keep_cache: keep_cache && !mode.truncate,
+        })
+    }
+
+    fn add_handle(&self, node: &Node, body: Arc<Body>, mode: OpenMode, caller: Caller) -> u64 {
+        self.tree.open(node.ino);
+        self.handles.insert_file(FileHandle {
+            body,
+            opener: if mode.write { thread_group(caller.pid) } else { 0 },
+            readable: mode.read,
+            writable: mode.write,
+            append: mode.append,
+            changed: AtomicBool::new(mode.truncate && mode.write),
+            wrote: AtomicBool::new(false),
+            window: Mutex::new(Window::new(MAX_AHEAD_BYTES)),
+        })
+    }
+
+    /// The body of a node, made when it is not open; and whether it has the content it had before.
+    fn body(&self, node: &Node) -> Result<(Arc<Body>, bool)> {
+        let mut bodies = lock(&self.bodies);
+        if let Some(body) = bodies.get(&node.ino) {
+            let unchanged =
+                node.file.as_ref().is_none_or(|file| body.revision().as_ref() == Some(&file.revision));
+            if unchanged || body.is_dirty() {
+                return Ok((Arc::clone(body), unchanged));
+            }
+        }
+        let file = node.file.as_ref().ok_or_else(|| gone("open"))?;
+        let body = Body::clean(node.ino, self.reader.open(file)?);
+        bodies.insert(node.ino, Arc::clone(&body));
+        Ok((body, false))
+    }
+
+    /// Where the draft of an inode belongs.
+    pub(super) fn placement(&self, ino: Ino) -> Placement {
+        let node = self.tree.node(ino);
+        let base = node.as_ref().and_then(|node| node.file.clone());
+        let parent = node.as_ref().map_or(ROOT, |node| node.parent);
+        let parent_id = base.as_ref().and_then(|file| file.parent.clone());
+        Placement {
+            parent: parent_id
+                .or_else(|| self.folder_id(parent).ok())
+                .unwrap_or_else(crate::pds::model::FileId::root),
+            name: match &base {
+                Some(file) => file.name.to_string(),
+                None => node.map_or_else(String::new, |node| node.name.to_string()),
+            },
+            base,
+            attributes: NewAttributes::default(),
+        }
+    }
+
+    /// Creates a file and opens it. The drive hears of it when it is completed.
+    ///
+    /// # Errors
+    /// [`Kind::Exists`] with `exclusive`; [`Kind::NameTooLong`], [`Kind::NotUnicode`] for the name.
+    pub async fn create(
+        &self,
+        parent: Ino,
+        name: &OsStr,
+        mode: OpenMode,
+        permissions: u32,
+        caller: Caller,
+    ) -> Result<(Stat, Opened)> {
+        let name = names::check(name)?;
+        self.refresh().await;
+        self.load(parent).await?;
+        if let Lookup::Found(node) = self.tree.lookup(parent, name) {
+            if mode.exclusive {
+                return Err(Error::new(Kind::Exists, "create", "there is a file of this name").on(name));
+            }
+            let opened = self.open_known(node.ino, mode, caller)?;
+            return Ok((self.stat_of(*node), opened));
+        }
+        let folder = self.folder_id(parent)?;
+        let local = LocalAttributes {
+            mode: Some(permissions),
+            uid: Some(caller.uid),
+            gid: Some(caller.gid),
+            ..LocalAttributes::default()
+        };
+        let content = self.store.draft()?;
+        let node = self.tree.insert_draft(parent, name, local);
+        let placement = Placement {
+            parent: folder,
+            name: name.to_owned(),
+            base: None,
+            attributes: NewAttributes {
+                local_created_at: Some(format_time(to_millis(SystemTime::now()))),
+                ..NewAttributes::default()
+            },
+        };
+        let body = Body::draft(node.ino, self.writer.begin(content, 0, placement));
+        lock(&self.bodies).insert(node.ino, Arc::clone(&body));
+        self.creators.note(node.ino, thread_group(caller.pid));
+        let number = self.add_handle(&node, body, mode, caller);
+        if let Some(handle) = self.handles.file(number) {
+            handle.changed.store(true, Ordering::Relaxed);
+        }
+        Ok((self.stat_of(node), Opened { handle: number, keep_cache: false }))
+    }
+
+    fn handle(&self, number: u64, op: &'static str) -> Result<Arc<FileHandle>> {
+        self.handles.file(number).ok_or_else(|| Error::new(Kind::BadHandle, op, "the file is not open"))
+    }
+
+    /// Reads what is here; `None` when bytes must be fetched. The number of bytes read.
+    pub fn read_now(&self, number: u64, buffer: &mut [u8], offset: u64) -> Option<Result<usize>> {
+        let handle = match self.handle(number, "read") {
+            Ok(handle) => handle,
+            Err(error) => return Some(Err(error)),
+        };
+        let (content, size, remote) = handle.body.source();
+        let range = clip(offset, buffer.len(), size);
+        let buffer = &mut buffer[..(range.end - range.start) as usize];
+        if buffer.is_empty() {
+            return Some(Ok(0));
+        }
+        if let Some(remote) = remote.filter(|remote| !content.missing(range.start..remote.size()).is_empty())
+        {
+            let plan = lock(&handle.window).plan(range.clone(), remote.size().max(range.end));
+            let ahead = plan.ahead.start.min(remote.size())..plan.ahead.end.min(remote.size());
+            if !ahead.is_empty() {
+                self.reader.fetch(&remote, ahead);
+            }
+        }
+        match content.read_at(buffer, range.start) {
+            Ok(true) => Some(Ok(buffer.len())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Reads, fetching what is not here. At most `len` bytes; fewer at the end of the file.
+    ///
+    /// # Errors
+    /// [`Kind::Stale`] when the drive no longer has the content; what fetching failed with.
+    pub async fn read(&self, number: u64, offset: u64, len: usize) -> Result<Vec<u8>> {
+        let handle = self.handle(number, "read")?;
+        let mut buffer = Vec::new();
+        for _ in 0..READ_TRIES {
+            let (content, size, remote) = handle.body.source();
+            let range = clip(offset, len, size);
+            buffer.resize((range.end - range.start) as usize, 0);
+            if content.read_at(&mut buffer, range.start)? {
+                return Ok(buffer);
+            }
+            let remote = remote.ok_or_else(|| gone("read"))?;
+            let around = lock(&handle.window).around(range.clone(), remote.size());
+            self.reader.fetch(&remote, around);
+            self.reader.ensure(&remote, range.start..range.end.min(remote.size())).await?;
+        }
+        Err(Error::new(Kind::NoSpace, "read", "the local cache is too small for what is being read"))
+    }
+
+    /// Writes. All of `data` or nothing.
+    ///
+    /// # Errors
+    /// [`Kind::NoSpace`] when the local disk is full, [`Kind::TooLarge`], [`Kind::BadHandle`].
+    pub fn write(&self, number: u64, data: &[u8], offset: u64) -> Result<()> {
+        let handle = self.handle(number, "write")?;
+        if !handle.writable {
+            return Err(Error::new(Kind::BadHandle, "write", "the file is open for reading only"));
+        }
+        let end = offset.saturating_add(data.len() as u64);
+        if end > MAX_FILE_BYTES {
+            return Err(Error::new(Kind::TooLarge, "write", "the drive takes files of at most 48.8 TiB"));
+        }
+        handle.changed.store(true, Ordering::Relaxed);
+        handle.wrote.store(true, Ordering::Relaxed);
+        let offset = (!handle.append).then_some(offset);
+        let ino = handle.body.ino;
+        handle.body.change(
+            &self.store,
+            &self.writer,
+            || self.placement(ino),
+            |draft| draft.write(data, offset),
+        )?;
+        Ok(())
+    }
+
+    /// Sets the size of a file. Without an open handle that will complete it, it is completed at once.
+    ///
+    /// # Errors
+    /// As [`DriveFs::write`] and completing.
+    pub async fn truncate(&self, ino: Ino, size: u64, number: Option<u64>) -> Result<()> {
+        if size > MAX_FILE_BYTES {
+            return Err(Error::new(Kind::TooLarge, "truncate", "the drive takes files of at most 48.8 TiB"));
+        }
+        let handle = number.and_then(|number| self.handles.file(number)).filter(|handle| handle.writable);
+        let body = match &handle {
+            Some(handle) => Arc::clone(&handle.body),
+            None => {
+                let node = self.tree.node(ino).ok_or_else(|| gone("truncate"))?;
+                if node.is_folder() {
+                    return Err(Error::new(Kind::IsDirectory, "truncate", "it is a folder").on(&node.name));
+                }
+                self.body(&node)?.0
+            }
+        };
+        if body.source().1 == size && !matches!(body.stage(), Stage::Draft { .. }) {
+            return Ok(());
+        }
+        if size == 0 {
+            body.clear(&self.store, &self.writer, || self.placement(ino))?;
+        } else {
+            let cut = |draft: &crate::write::Draft| Ok(draft.truncate(size)?.then_some(()));
+            body.change(&self.store, &self.writer, || self.placement(ino), cut)?;
+        }
+        if let Some(handle) = handle {
+            handle.changed.store(true, Ordering::Relaxed);
+            return Ok(());
+        }
+        if self.handles.has_writer(&body) {
+            return Ok(());
+        }
+        let result = self.complete(&body).await;
+        self.drop_idle_body(&body);
+        result
+    }
+
+    /// Whether a close of this handle has nothing to wait for.
+    pub fn is_settled(&self, number: u64) -> bool {
+        self.handles
+            .file(number)
+            .is_none_or(|handle| !handle.changed.load(Ordering::Relaxed) || !handle.body.is_dirty())
+    }
+
+    /// A descriptor of the file was closed.
+    ///
+    /// # Errors
+    /// What kept the content from being complete on the drive.
+    pub async fn flush(&self, number: u64, caller: Caller) -> Result<()> {
+        let handle = self.handle(number, "close")?;
+        let is_dirty = handle.body.is_dirty();
+        let handle_changed = handle.changed.load(Ordering::Relaxed);
+        if !is_dirty || !handle_changed {
+            return Ok(());
+        }
+        let handle_wrote = handle.wrote.load(Ordering::Relaxed);
+        let by_opener = caller.pid == 0 || handle.opener == 0 || thread_group(caller.pid) == handle.opener;
+        let close = Close {
+            is_dirty,
+            handle_changed,
+            handle_wrote,
+            by_opener,
+            has_duplicates: !handle_wrote && by_opener && self.has_duplicates(handle.opener, handle.body.ino),
+        };
+        match on_close(close) {
+            OnClose::Nothing => Ok(()),
+            OnClose::Defer => tokio::task::block_in_place(|| self.record(&handle.body, None)),
+            OnClose::Complete => self.complete(&handle.body).await,
+        }
+    }
+
+    /// Makes what was written durable: on the local disk, from where it reaches the drive also after a power
+    /// cut; or with `--fsync drive` on the drive.
+    ///
+    /// # Errors
+    /// The local disk fails or is full; what kept the content from being complete on the drive.
+    pub async fn fsync(&self, number: u64) -> Result<()> {
+        let handle = self.handle(number, "fsync")?;
+        match (handle.body.current_draft(), self.options.fsync) {
+            (None, _) => Ok(()),
+            (Some(draft), Fsync::Local) => tokio::task::block_in_place(|| {
+                // Extents first: what is written after this is not promised.
+                let snapshot = draft.snapshot();
+                draft.content().sync()?;
+                self.record_snapshot(&handle.body, &draft, snapshot, None)
+            }),
+            (Some(_), Fsync::Drive) => self.complete(&handle.body).await,
+        }
+    }
+
+    /// The last descriptor of a handle was closed. What is still dirty is completed in the background.
+    pub fn release(self: &Arc<Self>, number: u64) {
+        let Some(handle) = self.handles.remove_file(number) else { return };
+        let body = Arc::clone(&handle.body);
+        let is_last = self.tree.close(body.ino);
+        let linked = self.tree.node(body.ino).is_some_and(|node| node.linked);
+        if !linked {
+            if is_last {
+                self.discard(&body);
+            }
+            return;
+        }
+        if body.is_dirty() && handle.writable && !self.handles.has_writer(&body) {
+            let fs = Arc::clone(self);
+            let task = async move {
+                if let Err(error) = fs.complete(&body).await {
+                    tracing::warn!(path = %fs.tree.path(body.ino), %error, "not on the drive; the data is kept here");
+                }
+                fs.drop_idle_body(&body);
+            };
+            self.tasks.spawn_on(task, &self.runtime);
+        } else {
+            self.drop_idle_body(&body);
+        }
+    }
+
+    /// Forgets the body of an inode that is neither open nor dirty.
+    pub(super) fn drop_idle_body(&self, body: &Arc<Body>) {
+        let mut bodies = lock(&self.bodies);
+        let idle = self.tree.opens(body.ino) == 0 && matches!(body.stage(), Stage::Clean(_));
+        if idle && bodies.get(&body.ino).is_some_and(|known| Arc::ptr_eq(known, body)) {
+            bodies.remove(&body.ino);
+        }
+    }
+
+    /// Gives up the content of an unlinked inode.
+    pub(super) fn discard(&self, body: &Arc<Body>) {
+        let mut bodies = lock(&self.bodies);
+        if bodies.get(&body.ino).is_some_and(|known| Arc::ptr_eq(known, body)) {
+            bodies.remove(&body.ino);
+        }
+        drop(bodies);
+        if let Stage::Draft { draft, .. } = body.stage() {
+            draft.discard();
+            self.strike(body, &draft);
+            self.store.discard(draft.content());
+        }
+    }
+
+    /// Whether a process has a descriptor of this inode open. Where that cannot be seen: yes, because then
+    /// another close will come or the release completes the file.
+    fn has_duplicates(&self, process: u32, ino: Ino) -> bool {
+        let Some(node) = self.tree.node(ino) else { return false };
+        let Ok(descriptors) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return true };
+        descriptors.flatten().any(|descriptor| {
+            // Read as text: following the link would come back to this mount.
+            let is_named = std::fs::read_link(descriptor.path())
+                .is_ok_and(|target| target.file_name() == Some(OsStr::new(&*node.name)));
+            let number = descriptor.file_name();
+            is_named
+                && std::fs::read_to_string(format!("/proc/{process}/fdinfo/{}", number.display()))
+                    .is_ok_and(|info| info.lines().any(|line| line == format!("ino:\t{ino}")))
+        })
+    }
+}
+
+/// `offset..offset+len` as far as a file of `size` bytes goes.
+fn clip(offset: u64, len: usize, size: u64) -> Range<u64> {
+    let start = offset.min(size);
+    start..offset.saturating_add(len as u64).min(size).max(start)
+}
+
+/// The process a thread belongs to: programs open in one thread and close in another.
+pub(super) fn thread_group(pid: u32) -> u32 {
+    if pid == 0 {
+        return 0;
+    }
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let group =
+        status.lines().find_map(|line| line.strip_prefix("Tgid:")).and_then(|id| id.trim().parse().ok());
+    group.unwrap_or(pid)
+}

@@ -1,0 +1,169 @@
+//! Open files and directories, and what a close means.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::body::Body;
+use crate::content::lock;
+use crate::read::window::Window;
+use crate::tree::{DirEntry, Ino};
+
+/// An open file.
+pub struct FileHandle {
+    /// What is read and written.
+    pub body: Arc<Body>,
+    /// The process that opened it (its thread group); 0 when unknown.
+    pub opener: u32,
+    /// Opened for reading.
+    pub readable: bool,
+    /// Opened for writing.
+    pub writable: bool,
+    /// Writes go to the end.
+    pub append: bool,
+    /// Something was changed through it, or by opening it (a new file, `O_TRUNC`).
+    pub changed: AtomicBool,
+    /// Bytes were written through it.
+    pub wrote: AtomicBool,
+    /// The history of its reads.
+    pub window: Mutex<Window>,
+}
+
+/// An open directory: its entries as they were when it was opened or rewound, so that offsets stay valid.
+pub struct DirHandle {
+    /// Which directory.
+    pub ino: Ino,
+    /// Its entries; an entry's offset is its place here.
+    pub entries: Mutex<Arc<Vec<DirEntry>>>,
+}
+
+/// All open handles.
+#[derive(Default)]
+pub struct Handles {
+    files: RwLock<HashMap<u64, Arc<FileHandle>>>,
+    dirs: Mutex<HashMap<u64, Arc<DirHandle>>>,
+    next: AtomicU64,
+}
+
+impl Handles {
+    /// Opens.
+    pub fn insert_file(&self, handle: FileHandle) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        self.files.write().unwrap_or_else(PoisonError::into_inner).insert(number, Arc::new(handle));
+        number
+    }
+
+    /// An open file.
+    pub fn file(&self, number: u64) -> Option<Arc<FileHandle>> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
+    }
+
+    /// Closes.
+    pub fn remove_file(&self, number: u64) -> Option<Arc<FileHandle>> {
+        self.files.write().unwrap_or_else(PoisonError::into_inner).remove(&number)
+    }
+
+    /// Whether another handle of this body is open for writing.
+    pub fn has_writer(&self, body: &Arc<Body>) -> bool {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.values().any(|handle| handle.writable && Arc::ptr_eq(&handle.body, body))
+    }
+
+    /// Opens.
+    pub fn insert_dir(&self, handle: DirHandle) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        lock(&self.dirs).insert(number, Arc::new(handle));
+        number
+    }
+
+    /// An open directory.
+    pub fn dir(&self, number: u64) -> Option<Arc<DirHandle>> {
+        lock(&self.dirs).get(&number).cloned()
+    }
+
+    /// Closes.
+    pub fn remove_dir(&self, number: u64) {
+        lock(&self.dirs).remove(&number);
+    }
+}
+
+/// What is known when a descriptor is closed.
+#[derive(Clone, Copy, Debug)]
+pub struct Close {
+    /// The drive lacks something of the file.
+    pub is_dirty: bool,
+    /// This handle changed it.
+    pub handle_changed: bool,
+    /// This handle wrote bytes.
+    pub handle_wrote: bool,
+    /// The process is the one that opened the file, or unknown.
+    pub by_opener: bool,
+    /// The process has other descriptors of the file, as a shell does after redirecting.
+    pub has_duplicates: bool,
+}
+
+/// What a close has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnClose {
+    /// Nothing to tell.
+    Nothing,
+    /// Not the close that matters: what is dirty goes to the drive when the last descriptor is closed.
+    Defer,
+    /// Bring it to the drive and tell how that went.
+    Complete,
+}
+
+/// Which of the closes of a file is the one that must tell the truth. A descriptor is closed many times:
+/// after `dup`, by every child of a fork, by a shell right after it opened the file for a command.
+pub fn on_close(close: Close) -> OnClose {
+    if !close.is_dirty || !close.handle_changed {
+        return OnClose::Nothing;
+    }
+    if !close.by_opener {
+        return OnClose::Defer;
+    }
+    if !close.handle_wrote && close.has_duplicates {
+        return OnClose::Defer;
+    }
+    OnClose::Complete
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CP: Close = Close {
+        is_dirty: true,
+        handle_changed: true,
+        handle_wrote: true,
+        by_opener: true,
+        has_duplicates: false,
+    };
+
+    #[test]
+    fn the_opener_that_wrote_is_told() {
+        assert_eq!(on_close(CP), OnClose::Complete);
+        assert_eq!(on_close(Close { has_duplicates: true, ..CP }), OnClose::Complete);
+    }
+
+    #[test]
+    fn an_empty_file_is_completed_by_its_only_close() {
+        assert_eq!(on_close(Close { handle_wrote: false, ..CP }), OnClose::Complete);
+    }
+
+    #[test]
+    fn a_shell_that_only_opened_the_file_for_a_command_is_not_the_one() {
+        assert_eq!(on_close(Close { handle_wrote: false, has_duplicates: true, ..CP }), OnClose::Defer);
+    }
+
+    #[test]
+    fn a_child_that_inherited_the_descriptor_is_not_the_one() {
+        assert_eq!(on_close(Close { by_opener: false, ..CP }), OnClose::Defer);
+    }
+
+    #[test]
+    fn a_reader_is_told_nothing_about_others() {
+        assert_eq!(on_close(Close { handle_changed: false, ..CP }), OnClose::Nothing);
+        assert_eq!(on_close(Close { is_dirty: false, ..CP }), OnClose::Nothing);
+    }
+}

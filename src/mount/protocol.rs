@@ -1,0 +1,145 @@
+//! What a mount and the commands that talk to it say: one JSON object per line.
+//!
+//! A client sends one [`Request`] and reads [`Reply`] lines until one that is the last
+//! ([`Reply::is_last`]). Lines are bounded on both sides. Nothing in here carries tokens or URLs.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::Failure;
+
+/// The longest request line, in bytes.
+pub const MAX_REQUEST: usize = 4 << 10;
+/// The longest reply line, in bytes: a status of thousands of files.
+pub const MAX_REPLY: usize = 4 << 20;
+/// How many incomplete files a report names; the number of all is told beside.
+pub const MAX_NAMED: usize = 200;
+
+/// What a client wants.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "cmd", rename_all = "lowercase")]
+pub enum Request {
+    /// What is going on. Answered by one [`Reply::Status`].
+    Status,
+    /// Send what is not on the drive yet, then unmount. Answered by any number of [`Reply::Progress`] and
+    /// one [`Reply::Done`]; a client that hangs up calls it off.
+    Umount {
+        /// How long to wait for what is not on the drive, in seconds; the mount's own setting when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        drain_timeout: Option<f64>,
+    },
+}
+
+/// What a mount answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The filesystem's status as it describes itself.
+    Status(Value),
+    /// How far draining has come.
+    Progress(Progress),
+    /// Unmounted.
+    Done(Report),
+    /// Not done, and the mount is as it was.
+    Failed(Failure),
+}
+
+impl Reply {
+    /// Whether the conversation ends with this line.
+    pub fn is_last(&self) -> bool {
+        !matches!(self, Reply::Progress(_))
+    }
+}
+
+/// How far draining has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Files not yet complete on the drive.
+    pub files: u64,
+    /// Bytes of them already sent.
+    pub bytes_done: u64,
+    /// Bytes of them altogether.
+    pub bytes_total: u64,
+}
+
+/// What is left on this machine when a mount ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The first [`MAX_NAMED`] files that are not complete on the drive.
+    pub incomplete: Vec<Incomplete>,
+    /// How many there are.
+    pub total: u64,
+    /// The folder that keeps their data.
+    pub kept_in: String,
+}
+
+/// A file that is not complete on the drive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Incomplete {
+    /// Its path below the mountpoint.
+    pub path: String,
+    /// Why, in words.
+    pub error: String,
+}
+
+impl Report {
+    /// The failure this report is, or `None` when everything is on the drive.
+    pub fn failure(&self) -> Option<Failure> {
+        /// A person reads these; the rest is in `pdsfs status` after the next mount.
+        const SHOWN: usize = 10;
+        if self.total == 0 {
+            return None;
+        }
+        let mut lines: Vec<String> = Vec::new();
+        lines.push(format!(
+            "{} not complete on the drive. The data is kept in {:?}; mount again to send it",
+            if self.total == 1 { "1 file is".to_owned() } else { format!("{} files are", self.total) },
+            self.kept_in
+        ));
+        lines.extend(
+            self.incomplete.iter().take(SHOWN).map(|file| format!("  {:?}: {}", file.path, file.error)),
+        );
+        let unnamed = self.total.saturating_sub(self.incomplete.len().min(SHOWN) as u64);
+        if unnamed > 0 {
+            lines.push(format!("  and {unnamed} more"));
+        }
+        Some(Failure::new(crate::config::Exit::NotDurable, lines.join("\n")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Exit;
+
+    #[test]
+    fn requests_are_the_lines_documented() {
+        let parse = |line| serde_json::from_str::<Request>(line).unwrap();
+        assert_eq!(parse(r#"{"cmd":"status"}"#), Request::Status);
+        assert_eq!(
+            parse(r#"{"cmd":"umount","drain_timeout":2.5}"#),
+            Request::Umount { drain_timeout: Some(2.5) }
+        );
+        assert_eq!(parse(r#"{"cmd":"umount"}"#), Request::Umount { drain_timeout: None });
+        assert!(serde_json::from_str::<Request>(r#"{"cmd":"format"}"#).is_err());
+    }
+
+    #[test]
+    fn only_progress_is_followed_by_more() {
+        assert!(!Reply::Progress(Progress::default()).is_last());
+        assert!(Reply::Done(Report::default()).is_last());
+        assert!(Reply::Status(Value::Null).is_last());
+    }
+
+    #[test]
+    fn what_stayed_here_is_named_with_its_place() {
+        assert_eq!(Report::default().failure(), None);
+        let incomplete = Incomplete { path: "a b.jpg".into(), error: "the drive is full".into() };
+        let report = Report { incomplete: vec![incomplete], total: 3, kept_in: "/state/x".into() };
+        let failure = report.failure().unwrap();
+        assert_eq!(failure.exit(), Exit::NotDurable);
+        for part in ["3 files", "a b.jpg", "the drive is full", "/state/x", "and 2 more"] {
+            assert!(failure.message().contains(part), "{part}: {failure}");
+        }
+    }
+}

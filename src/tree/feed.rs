@@ -1,0 +1,159 @@
+//! Following the drive's change feed, so that what was listed once stays true (pds-api.md section 11).
+//!
+//! One poll serves everyone: [`Feed::refresh`] joins a poll under way, or does nothing when the last one is
+//! recent enough. A drive without a feed, or one that lost our cursor, makes all listings stale instead, and
+//! they are loaded anew when used.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex as AsyncMutex;
+
+use super::Tree;
+use crate::content::lock;
+use crate::error::{Kind, Result};
+use crate::pds::model::{File, FileId};
+use crate::pds::{DeltaItem, DeltaOp, Pds, code};
+
+/// Pages of one poll; the rest comes with the next, so that no caller waits for a flood.
+const MAX_PAGES: usize = 100;
+
+/// What a feed item means to the tree.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Deleted or in the recycle bin.
+    Gone(FileId),
+    /// This is what it is now.
+    Now(Box<File>),
+    /// It changed, and the feed does not say how.
+    Unclear(FileId),
+}
+
+impl Change {
+    /// Reads an item. Deletion is told by the operation alone (11.2).
+    pub fn of(item: DeltaItem) -> Self {
+        match (item.op, item.file) {
+            (DeltaOp::Delete | DeltaOp::Trash, _) => Change::Gone(item.file_id),
+            (_, Some(file)) if file.trashed => Change::Gone(item.file_id),
+            (_, Some(file)) if file.parent.is_some() && !file.updated_at.is_empty() => {
+                Change::Now(Box::new(file))
+            }
+            (
+                DeltaOp::Create
+                | DeltaOp::Overwrite
+                | DeltaOp::Update
+                | DeltaOp::Move
+                | DeltaOp::Restore
+                | DeltaOp::Rename
+                | DeltaOp::Other,
+                _,
+            ) => Change::Unclear(item.file_id),
+        }
+    }
+
+    /// Whom it is about.
+    pub fn id(&self) -> &FileId {
+        match self {
+            Change::Gone(id) | Change::Unclear(id) => id,
+            Change::Now(file) => &file.id,
+        }
+    }
+}
+
+/// See the module's documentation.
+pub struct Feed {
+    /// Held during a poll, so that there is one at a time.
+    cursor: AsyncMutex<Cursor>,
+    polled_at: Mutex<Option<Instant>>,
+}
+
+enum Cursor {
+    /// Not asked for yet.
+    Unknown,
+    At(String),
+    /// The drive has no feed.
+    Off,
+}
+
+impl Feed {
+    /// Nothing polled yet.
+    pub fn new() -> Self {
+        Feed { cursor: AsyncMutex::new(Cursor::Unknown), polled_at: Mutex::new(None) }
+    }
+
+    /// Whether the last poll is no older than `max_age`.
+    pub fn is_fresh(&self, max_age: Duration) -> bool {
+        lock(&self.polled_at).is_some_and(|polled_at| polled_at.elapsed() <= max_age)
+    }
+
+    /// Brings the tree up to date unless a poll of the last `max_age` did. Without a feed, listings older
+    /// than `max_age` become stale.
+    ///
+    /// # Errors
+    /// The service cannot be asked; what the tree knows stays as it is.
+    pub async fn refresh(&self, pds: &Pds, tree: &Tree, max_age: Duration) -> Result<()> {
+        let mut cursor = self.cursor.lock().await;
+        if self.is_fresh(max_age) {
+            return Ok(());
+        }
+        let started = Instant::now();
+        let result = match &mut *cursor {
+            Cursor::Unknown => Self::start(pds, tree, &mut cursor).await,
+            Cursor::At(_) => Self::poll(pds, tree, &mut cursor).await,
+            Cursor::Off => {
+                tree.unload_all();
+                Ok(())
+            }
+        };
+        if result.is_ok() {
+            *lock(&self.polled_at) = Some(started);
+        }
+        result
+    }
+
+    /// The cursor is taken before anything is listed, so that nothing is missed in between (11.2).
+    async fn start(pds: &Pds, tree: &Tree, cursor: &mut Cursor) -> Result<()> {
+        match pds.last_cursor().await {
+            Ok(position) => {
+                *cursor = Cursor::At(position);
+                tree.unload_all();
+                Ok(())
+            }
+            Err(error) if error.kind().is_transient() || error.kind() == Kind::Unauthenticated => Err(error),
+            Err(error) => {
+                tracing::info!(%error, "this drive has no change feed: listings are read again when they get old");
+                *cursor = Cursor::Off;
+                tree.unload_all();
+                Ok(())
+            }
+        }
+    }
+
+    async fn poll(pds: &Pds, tree: &Tree, cursor: &mut Cursor) -> Result<()> {
+        for _ in 0..MAX_PAGES {
+            let Cursor::At(position) = &*cursor else { return Ok(()) };
+            let asked = tree.tick();
+            let page = match pds.delta(position).await {
+                Ok(page) => page,
+                Err(error) if error.code() == code::CURSOR_NOT_FOUND => {
+                    return Self::start(pds, tree, cursor).await;
+                }
+                Err(error) => return Err(error),
+            };
+            for item in page.items {
+                tree.apply_change(Change::of(item), asked);
+            }
+            *cursor = Cursor::At(page.cursor);
+            if !page.has_more {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Default for Feed {
+    fn default() -> Self {
+        Feed::new()
+    }
+}

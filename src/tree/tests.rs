@@ -1,0 +1,96 @@
+use super::*;
+use serde_json::json;
+
+fn file(id: &str, parent: &str, name: &str, updated: &str) -> File {
+    File::from_value(json!({
+        "file_id": id, "parent_file_id": parent, "name": name, "type": "file", "size": 1,
+        "revision_id": updated, "created_at": "2020", "updated_at": updated,
+    }))
+    .unwrap()
+}
+
+fn names(tree: &Tree) -> Vec<String> {
+    tree.entries(ROOT).into_iter().map(|entry| entry.name.into()).collect()
+}
+
+fn load(tree: &Tree, files: Vec<File>) {
+    let asked = tree.tick();
+    tree.apply_listing(ROOT, files, asked, Instant::now());
+}
+
+#[test]
+fn inodes_survive_a_reload() {
+    let tree = Tree::new();
+    load(&tree, vec![file("a", "root", "a", "1"), file("b", "root", "b", "1")]);
+    let ino = tree.by_id(&FileId::from("b")).unwrap();
+    load(&tree, vec![file("b", "root", "c", "2")]);
+    assert_eq!(names(&tree), ["c"]);
+    assert_eq!(tree.by_id(&FileId::from("b")), Some(ino));
+}
+
+#[test]
+fn what_changed_here_while_a_listing_was_under_way_stays() {
+    let tree = Tree::new();
+    load(&tree, vec![file("a", "root", "a", "1"), file("b", "root", "b", "1")]);
+    let asked = tree.tick();
+    tree.remove(tree.by_id(&FileId::from("a")).unwrap());
+    tree.insert_file(ROOT, file("n", "root", "new", "1"), LocalAttributes::default());
+    tree.insert_draft(ROOT, "draft", LocalAttributes::default());
+    tree.apply_listing(
+        ROOT,
+        vec![file("a", "root", "a", "1"), file("b", "root", "b", "1")],
+        asked,
+        Instant::now(),
+    );
+    assert_eq!(names(&tree), ["b", "draft", "new"]);
+}
+
+#[test]
+fn a_draft_keeps_its_name_when_the_drive_gets_one_like_it() {
+    let tree = Tree::new();
+    load(&tree, vec![]);
+    tree.insert_draft(ROOT, "a.txt", LocalAttributes::default());
+    load(&tree, vec![file("x", "root", "a.txt", "1")]);
+    assert_eq!(names(&tree), ["a (2).txt", "a.txt"]);
+    assert!(matches!(tree.lookup(ROOT, "a.txt"), Lookup::Found(node) if node.file.is_none()));
+}
+
+#[test]
+fn feed_items_move_rename_and_remove() {
+    let tree = Tree::new();
+    load(&tree, vec![file("a", "root", "a", "1")]);
+    let change = |change| tree.apply_change(change, tree.tick());
+    change(feed::Change::Now(Box::new(file("a", "root", "renamed", "2"))));
+    assert_eq!(names(&tree), ["renamed"]);
+    change(feed::Change::Now(Box::new(file("a", "root", "old news", "1"))));
+    assert_eq!(names(&tree), ["renamed"]);
+    change(feed::Change::Now(Box::new(file("b", "root", "b", "2"))));
+    change(feed::Change::Now(Box::new(file("a", "elsewhere", "renamed", "3"))));
+    assert_eq!(names(&tree), ["b"]);
+    change(feed::Change::Gone(FileId::from("b")));
+    assert!(names(&tree).is_empty());
+}
+
+#[test]
+fn an_unlinked_node_lives_while_it_is_open() {
+    let tree = Tree::new();
+    load(&tree, vec![file("a", "root", "a", "1")]);
+    let ino = tree.by_id(&FileId::from("a")).unwrap();
+    tree.open(ino);
+    tree.remove(ino);
+    assert!(!tree.node(ino).unwrap().linked);
+    assert!(tree.close(ino));
+    assert!(tree.node(ino).is_none());
+}
+
+#[test]
+fn publishing_a_file_that_replaced_another_takes_its_id_over() {
+    let tree = Tree::new();
+    load(&tree, vec![file("target", "root", "t", "1"), file("source", "root", "s", "1")]);
+    let source = tree.by_id(&FileId::from("source")).unwrap();
+    tree.relocate(source, ROOT, "t");
+    tree.publish(source, Arc::new(file("target", "root", "t", "2")));
+    assert_eq!(names(&tree), ["t"]);
+    assert_eq!(tree.by_id(&FileId::from("target")), Some(source));
+    assert_eq!(tree.by_id(&FileId::from("source")), None);
+}

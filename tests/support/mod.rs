@@ -1,0 +1,7 @@
+//! What integration tests share. Each of them uses only a part.
+#![allow(dead_code, unused_imports)]
+
+pub mod corpus;
+pub mod hashes;
+
+pub use hashes::{crc64, sha1_hex_upper};
