@@ -48,6 +48,31 @@ pub struct Content {
     grown: Notify,
     /// Bumped by the store at each use, for eviction.
     last_used: AtomicU64,
+    /// Where a clean content leaves its extents when nobody has it open any more.
+    shelf: Mutex<Option<Arc<Shelf>>>,
+}
+
+/// What is kept of a clean content that nobody has open: no descriptor, just where it is and what is in it.
+#[derive(Default)]
+struct Shelf {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Clone, Default)]
+struct Kept {
+    path: PathBuf,
+    present: ExtentSet,
+    last_used: u64,
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        let shelf = self.shelf.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(shelf) = shelf {
+            *lock(&shelf.kept) =
+                Kept { path: self.path(), present: self.present(), last_used: self.last_used() };
+        }
+    }
 }
 
 struct State {
@@ -78,7 +103,7 @@ impl Content {
     ///
     /// # Errors
     /// The local file cannot be opened.
-    pub fn reopen(path: &Path, present: ExtentSet, backed_len: u64) -> Result<Self> {
+    pub fn reopen(path: &Path, present: ExtentSet, backed_len: u64, dirty: bool) -> Result<Self> {
         let file = File::options()
             .read(true)
             .write(true)
@@ -90,7 +115,7 @@ impl Content {
                 _ => Error::io("open a local content file", error),
             })
             .map_err(|error| error.on(path.display()))?;
-        Ok(Self::over(file, path, present, backed_len, true))
+        Ok(Self::over(file, path, present, backed_len, dirty))
     }
 
     fn over(file: File, path: &Path, present: ExtentSet, backed_len: u64, dirty: bool) -> Self {
@@ -100,6 +125,7 @@ impl Content {
             state: RwLock::new(State { present, backed_len, dirty }),
             grown: Notify::new(),
             last_used: AtomicU64::new(0),
+            shelf: Mutex::new(None),
         }
     }
 
@@ -274,6 +300,10 @@ impl Content {
         std::fs::rename(&*path, to).map_err(|error| Error::io("move a local content file", error))?;
         to.clone_into(&mut path);
         Ok(())
+    }
+
+    fn set_shelf(&self, shelf: Option<Arc<Shelf>>) {
+        *lock(&self.shelf) = shelf;
     }
 
     fn touch(&self, tick: u64) {

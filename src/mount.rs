@@ -95,6 +95,7 @@ impl Prepared {
     /// # Errors
     /// [`Exit::Mountpoint`] or [`Exit::Fuse`] with what to do.
     pub fn new(plan: Plan) -> Result<Self, Failure> {
+        raise_descriptor_limit();
         let signals = Signals::listen()?;
         let apart: Vec<(&str, &Path)> =
             plan.apart.iter().map(|(what, path)| (*what, path.as_path())).collect();
@@ -156,6 +157,17 @@ impl Prepared {
 fn status_of(fs: &Arc<DriveFs>) -> Arc<dyn Fn() -> serde_json::Value + Send + Sync> {
     let fs = Arc::clone(fs);
     Arc::new(move || serde_json::to_value(fs.status()).unwrap_or_default())
+}
+
+/// Every open file of the mount is an open file of this process, too: the usual soft limit of 1,024 is for
+/// programs that use `select`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    if let Err(errno) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%errno, "the limit on open files stays as it is");
+    }
 }
 
 /// Talks to the drive, mounts, and asks the mount through the kernel.

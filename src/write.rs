@@ -477,6 +477,8 @@ impl Runner {
                 self.jobs = JoinSet::new();
                 let mut state = lock(&self.draft.state);
                 state.streaming = false;
+                // Nobody waits any more: what is written next is not to leave before someone does.
+                state.wanted = 0;
                 state.rival = self.upload.rival();
                 let version = state.version;
                 drop(state);

@@ -62,7 +62,7 @@ impl DriveFs {
                     ..LocalAttributes::default()
                 };
                 let node = self.tree.insert_file(parent, file, local).ok_or_else(|| gone("make folder"))?;
-                self.creators.note(node.ino, caller.pid);
+                self.creators.note(node.ino, super::data::thread_group(caller.pid));
                 Ok(self.stat_of(node))
             }
             Created::Exists(_) => {

@@ -361,7 +361,7 @@ impl DriveFs {
             }
             return;
         }
-        if body.is_dirty() && handle.changed.load(Ordering::Relaxed) && !self.handles.has_writer(&body) {
+        if body.is_dirty() && handle.writable && !self.handles.has_writer(&body) {
             let fs = Arc::clone(self);
             let task = async move {
                 if let Err(error) = fs.complete(&body).await {

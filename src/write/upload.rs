@@ -543,7 +543,9 @@ impl Upload {
         self.phase = Phase::Idle;
         self.hashing = None;
         if self.restarts > MAX_RESTARTS {
-            return self.fail(error);
+            // An upload that is gone is no missing file to whoever closes one.
+            let worn_out = Error::new(Kind::Unavailable, "upload", "the drive keeps giving the upload up");
+            return self.fail(if is_gone(&error) { worn_out.caused_by(error) } else { error });
         }
         Outcome::Restart
     }
