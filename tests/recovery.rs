@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pdsfs::config::{
-    DEFAULT_CACHE_BYTES, DEFAULT_MEMORY_BYTES, DeletePolicy, Fsync, FsOptions, MinFree, XattrList, XattrMode,
+    DEFAULT_CACHE_BYTES, DEFAULT_MEMORY_BYTES, DeletePolicy, FsOptions, Fsync, MinFree, XattrList, XattrMode,
     XattrReadonly,
 };
 use pdsfs::error::Kind;
@@ -36,7 +36,8 @@ impl Bed {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start(ServerOptions::new(dir.path().join("data"))).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         Bed { server, dir, runtime }
     }
 
