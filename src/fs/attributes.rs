@@ -188,7 +188,7 @@ impl DriveFs {
     /// The names of the attributes of a node, each with a NUL behind it.
     ///
     /// # Errors
-    /// As [`xattr::list`].
+    /// As [`xattr::list()`].
     pub fn list_xattrs(&self, ino: Ino) -> Result<Vec<u8>> {
         let known = self.known(ino)?;
         let names = xattr::list(known.node.file.as_deref(), &known.local(), &self.xattr_options())?;

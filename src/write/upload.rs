@@ -327,20 +327,20 @@ impl Upload {
         transfer.parts.resize_with(sealed, || Part { state: PartState::Sealed, tries: 0 });
         let limit = if transfer.parallel { self.concurrency } else { 1 };
         let mut busy = transfer.parts.iter().filter(|part| matches!(part.state, PartState::InFlight)).count();
+        // URLs are asked for while earlier parts are under way, so that no part waits for its own.
         let mut wanting = Vec::new();
+        let mut ready = 0;
         for (index, part) in transfer.parts.iter_mut().enumerate() {
-            if busy + wanting.len() >= limit {
-                break;
-            }
             match &part.state {
-                PartState::Ready(url) => {
+                PartState::Ready(url) if busy < limit => {
                     let url = url.clone();
                     part.state = PartState::InFlight;
                     busy += 1;
                     actions.push(Action::Send { url, range: self.shards.range(index) });
                 }
-                PartState::Sealed => wanting.push(index),
-                PartState::InFlight | PartState::Sent => {}
+                PartState::Ready(_) => ready += 1,
+                PartState::Sealed if ready + wanting.len() < limit => wanting.push(index),
+                PartState::Sealed | PartState::InFlight | PartState::Sent => {}
                 PartState::Unclear => break,
             }
         }
@@ -575,3 +575,6 @@ impl Transfer {
 fn is_gone(error: &Error) -> bool {
     error.code() == code::UPLOAD_NOT_FOUND || error.code() == code::NO_SUCH_UPLOAD
 }
+
+#[cfg(test)]
+mod tests;
