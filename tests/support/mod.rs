@@ -3,5 +3,7 @@
 
 pub mod corpus;
 pub mod hashes;
+pub mod mount;
 
 pub use hashes::{crc64, sha1_hex_upper};
+pub use mount::{Home, Mount, Said};
