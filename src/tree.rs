@@ -148,7 +148,8 @@ impl Tree {
             linked: true,
             seen_at: Instant::now(),
         };
-        let mut inner = Inner { nodes: HashMap::new(), by_id: HashMap::new(), next_ino: ROOT + 1, tick: 0 };
+        let mut inner =
+            Inner { nodes: HashMap::new(), by_id: HashMap::new(), next_ino: ROOT + 1, tick: 0 };
         inner.by_id.insert(FileId::root(), ROOT);
         inner.nodes.insert(ROOT, Slot::new(root, 0));
         Tree { inner: Mutex::new(inner) }
@@ -602,8 +603,7 @@ impl Inner {
             return;
         }
         let parent = file.parent.as_ref().and_then(|parent| self.by_id.get(parent)).copied();
-        let Some(dir) = parent.filter(|dir| self.nodes.get(dir).is_some_and(|slot| slot.children.is_some()))
-        else {
+        let Some(dir) = parent.filter(|dir| self.nodes.get(dir).is_some_and(|slot| slot.children.is_some())) else {
             // It went where we have not looked yet.
             if let Some(ino) = known {
                 self.unlink(ino);

@@ -107,12 +107,7 @@ struct State {
 
 impl Writer {
     /// The shared part of all drafts; their tasks run on `runtime`.
-    pub fn new(
-        pds: Pds,
-        options: WriteOptions,
-        budget: Budget,
-        runtime: tokio::runtime::Handle,
-    ) -> Arc<Self> {
+    pub fn new(pds: Pds, options: WriteOptions, budget: Budget, runtime: tokio::runtime::Handle) -> Arc<Self> {
         Arc::new(Writer {
             pds,
             options,
@@ -404,10 +399,8 @@ impl Runner {
         {
             self.jobs = JoinSet::new();
         }
-        let failed =
-            draft.settled.borrow().failed.as_ref().is_some_and(|(version, _)| *version >= state.version);
-        let completed =
-            draft.settled.borrow().completed.as_ref().is_some_and(|(version, _)| *version >= state.wanted);
+        let failed = draft.settled.borrow().failed.as_ref().is_some_and(|(version, _)| *version >= state.version);
+        let completed = draft.settled.borrow().completed.as_ref().is_some_and(|(version, _)| *version >= state.wanted);
         let finishing = state.wanted > 0 && !completed && !failed;
         let view = View {
             size: state.size,

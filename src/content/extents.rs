@@ -154,11 +154,7 @@ mod tests {
             let (a, b) = (rng.random_range(0..64usize), rng.random_range(0..=64usize));
             let range = a.min(b) as u64..a.max(b) as u64;
             let add = rng.random_bool(0.5);
-            if add {
-                set.insert(range.clone())
-            } else {
-                set.remove(range.clone())
-            }
+            if add { set.insert(range.clone()) } else { set.remove(range.clone()) }
             for bit in &mut bits[range.start as usize..range.end as usize] {
                 *bit = add;
             }

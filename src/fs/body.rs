@@ -157,12 +157,7 @@ impl Body {
     ///
     /// # Errors
     /// The local disk refuses.
-    pub fn clear(
-        &self,
-        store: &Store,
-        writer: &Arc<Writer>,
-        placement: impl Fn() -> Placement,
-    ) -> Result<()> {
+    pub fn clear(&self, store: &Store, writer: &Arc<Writer>, placement: impl Fn() -> Placement) -> Result<()> {
         let mut state = lock(&self.state);
         let cut = match &state.stage {
             Stage::Draft { draft, .. } => draft.truncate(0)?,

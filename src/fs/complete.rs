@@ -99,8 +99,7 @@ impl DriveFs {
                 Err(error) => return Err(error.on(self.tree.path(body.ino))),
             }
         }
-        Err(Error::new(Kind::Busy, "complete", "someone else keeps taking this name")
-            .on(self.tree.path(body.ino)))
+        Err(Error::new(Kind::Busy, "complete", "someone else keeps taking this name").on(self.tree.path(body.ino)))
     }
 
     /// The drive's content is not the one this draft is based on: ours becomes a file of its own.
@@ -146,8 +145,7 @@ impl DriveFs {
         if !linked {
             return self.remove_from_drive(&file).await;
         }
-        let renamed =
-            self.tree.node(ino).and_then(|node| node.file).is_some_and(|before| before.id != file.id);
+        let renamed = self.tree.node(ino).and_then(|node| node.file).is_some_and(|before| before.id != file.id);
         self.tree.publish(ino, Arc::clone(&file));
         self.creators.renew(ino);
         if body.settle(&self.store).is_some() {
@@ -167,8 +165,7 @@ impl DriveFs {
 
     /// Shows a node under the name the drive has for it, if that is free.
     fn show_as(&self, ino: crate::tree::Ino, parent: crate::tree::Ino, name: &str) {
-        let free =
-            |name: &str| !matches!(self.tree.lookup(parent, name), Lookup::Found(node) if node.ino != ino);
+        let free = |name: &str| !matches!(self.tree.lookup(parent, name), Lookup::Found(node) if node.ino != ino);
         let name = names::first_free(name, |name| !free(name));
         self.tree.relocate(ino, parent, &name);
         self.tree.unload(parent);
@@ -199,12 +196,10 @@ impl DriveFs {
                 self.tree.publish(ino, Arc::clone(&file));
                 Ok(file)
             }
-            Changed::Exists { .. } => Err(Error::new(
-                Kind::Exists,
-                "rename",
-                "another file took the name on the drive in the meantime",
-            )
-            .on(&placement.name)),
+            Changed::Exists { .. } => {
+                Err(Error::new(Kind::Exists, "rename", "another file took the name on the drive in the meantime")
+                    .on(&placement.name))
+            }
         }
     }
 
@@ -251,9 +246,7 @@ impl DriveFs {
                 let fs = Arc::clone(self);
                 running.push(async move {
                     let result = tokio::time::timeout_at(deadline.into(), fs.complete(&body)).await;
-                    let late = || {
-                        Error::new(Kind::Timeout, "complete", "there was no time left to finish this upload")
-                    };
+                    let late = || Error::new(Kind::Timeout, "complete", "there was no time left to finish this upload");
                     (body, result.unwrap_or_else(|_| Err(late())))
                 });
             }

@@ -71,10 +71,7 @@ impl DriveFs {
         if mode.truncate && mode.write {
             body.clear(&self.store, &self.writer, || self.placement(ino))?;
         }
-        Ok(Opened {
-            handle: self.add_handle(&node, body, mode, caller),
-            keep_cache: keep_cache && !mode.truncate,
-        })
+        Ok(Opened { handle: self.add_handle(&node, body, mode, caller), keep_cache: keep_cache && !mode.truncate })
     }
 
     fn add_handle(&self, node: &Node, body: Arc<Body>, mode: OpenMode, caller: Caller) -> u64 {
@@ -95,8 +92,7 @@ impl DriveFs {
     fn body(&self, node: &Node) -> Result<(Arc<Body>, bool)> {
         let mut bodies = lock(&self.bodies);
         if let Some(body) = bodies.get(&node.ino) {
-            let unchanged =
-                node.file.as_ref().is_none_or(|file| body.revision().as_ref() == Some(&file.revision));
+            let unchanged = node.file.as_ref().is_none_or(|file| body.revision().as_ref() == Some(&file.revision));
             if unchanged || body.is_dirty() {
                 return Ok((Arc::clone(body), unchanged));
             }
@@ -114,9 +110,7 @@ impl DriveFs {
         let parent = node.as_ref().map_or(ROOT, |node| node.parent);
         let parent_id = base.as_ref().and_then(|file| file.parent.clone());
         Placement {
-            parent: parent_id
-                .or_else(|| self.folder_id(parent).ok())
-                .unwrap_or_else(crate::pds::model::FileId::root),
+            parent: parent_id.or_else(|| self.folder_id(parent).ok()).unwrap_or_else(crate::pds::model::FileId::root),
             name: match &base {
                 Some(file) => file.name.to_string(),
                 None => node.map_or_else(String::new, |node| node.name.to_string()),
@@ -192,8 +186,7 @@ impl DriveFs {
         if buffer.is_empty() {
             return Some(Ok(0));
         }
-        if let Some(remote) = remote.filter(|remote| !content.missing(range.start..remote.size()).is_empty())
-        {
+        if let Some(remote) = remote.filter(|remote| !content.missing(range.start..remote.size()).is_empty()) {
             let plan = lock(&handle.window).plan(range.clone(), remote.size().max(range.end));
             let ahead = plan.ahead.start.min(remote.size())..plan.ahead.end.min(remote.size());
             if !ahead.is_empty() {
@@ -246,12 +239,7 @@ impl DriveFs {
         handle.wrote.store(true, Ordering::Relaxed);
         let offset = (!handle.append).then_some(offset);
         let ino = handle.body.ino;
-        handle.body.change(
-            &self.store,
-            &self.writer,
-            || self.placement(ino),
-            |draft| draft.write(data, offset),
-        )?;
+        handle.body.change(&self.store, &self.writer, || self.placement(ino), |draft| draft.write(data, offset))?;
         Ok(())
     }
 
@@ -414,7 +402,6 @@ pub(super) fn thread_group(pid: u32) -> u32 {
         return 0;
     }
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let group =
-        status.lines().find_map(|line| line.strip_prefix("Tgid:")).and_then(|id| id.trim().parse().ok());
+    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:")).and_then(|id| id.trim().parse().ok());
     group.unwrap_or(pid)
 }

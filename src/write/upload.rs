@@ -216,11 +216,7 @@ impl Upload {
     /// Bytes the drive has acknowledged.
     pub fn sent_bytes(&self) -> u64 {
         let Phase::Sending(transfer) = &self.phase else {
-            return if matches!(self.phase, Phase::Completing | Phase::Done) {
-                self.hashed_bytes()
-            } else {
-                0
-            };
+            return if matches!(self.phase, Phase::Completing | Phase::Done) { self.hashed_bytes() } else { 0 };
         };
         let sent = |(index, part): (usize, &Part)| match part.state {
             PartState::Sent => self.shards.range(index).end - self.shards.range(index).start,
@@ -416,11 +412,9 @@ impl Upload {
                 "create",
                 "another file took this name on the drive in the meantime",
             )),
-            Created::Rapid { .. } | Created::Folder(_) => self.fail(Error::new(
-                Kind::Protocol,
-                "create",
-                "the service answered with something not asked for",
-            )),
+            Created::Rapid { .. } | Created::Folder(_) => {
+                self.fail(Error::new(Kind::Protocol, "create", "the service answered with something not asked for"))
+            }
         }
     }
 
@@ -466,11 +460,7 @@ impl Upload {
             // hashing them again finds out.
             Ok(_) => {
                 self.rewind(self.shards.range(index).start);
-                self.restart(Error::new(
-                    Kind::Corrupt,
-                    "send a part",
-                    "the local file changes while it is sent",
-                ))
+                self.restart(Error::new(Kind::Corrupt, "send a part", "the local file changes while it is sent"))
             }
             Err(error) if is_gone(&error) => self.restart(error),
             Err(error) if worn_out => self.fail(error),
@@ -478,9 +468,7 @@ impl Upload {
                 part.state = PartState::Sealed;
                 Outcome::Continue
             }
-            Err(error)
-                if error.code() == code::PART_ALREADY_EXIST || error.code() == code::PART_NOT_SEQUENTIAL =>
-            {
+            Err(error) if error.code() == code::PART_ALREADY_EXIST || error.code() == code::PART_NOT_SEQUENTIAL => {
                 part.state = PartState::Unclear;
                 Outcome::Continue
             }
@@ -506,9 +494,7 @@ impl Upload {
             let range = self.shards.range(index);
             let stored = listed.iter().find(|stored| stored.number as usize == index + 1);
             part.state = match (&part.state, stored) {
-                (PartState::Unclear | PartState::Sent, Some(stored))
-                    if stored.len == range.end - range.start =>
-                {
+                (PartState::Unclear | PartState::Sent, Some(stored)) if stored.len == range.end - range.start => {
                     PartState::Sent
                 }
                 (PartState::Unclear | PartState::Sent, Some(_)) => {
