@@ -65,6 +65,19 @@ impl Word for DeletePolicy {
         &[("recycle", Self::Recycle), ("permanent", Self::Permanent)];
 }
 
+/// What fsync waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fsync {
+    /// The local disk, journal included: what was written reaches the drive also after a power cut.
+    Local,
+    /// The drive, as close does.
+    Drive,
+}
+
+impl Word for Fsync {
+    const WORDS: &'static [(&'static str, Self)] = &[("local", Self::Local), ("drive", Self::Drive)];
+}
+
 /// Whether extended attributes are served (users-want.md C).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XattrMode {
@@ -226,6 +239,8 @@ pub struct FsOptions {
     pub op_timeout: Duration,
     /// The bound of all buffers together, in bytes.
     pub memory_bytes: u64,
+    /// What fsync waits for.
+    pub fsync: Fsync,
     /// Where a deleted file goes.
     pub delete: DeletePolicy,
     /// Whether extended attributes are served.

@@ -31,7 +31,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use extents::ExtentSet;
 
 /// Locks a plain mutex. A panic elsewhere while holding it was a bug of ours that was reported there; the
@@ -48,6 +48,31 @@ pub struct Content {
     grown: Notify,
     /// Bumped by the store at each use, for eviction.
     last_used: AtomicU64,
+    /// Where a clean content leaves its extents when nobody has it open any more.
+    shelf: Mutex<Option<Arc<Shelf>>>,
+}
+
+/// What is kept of a clean content that nobody has open: no descriptor, just where it is and what is in it.
+#[derive(Default)]
+struct Shelf {
+    kept: Mutex<Kept>,
+}
+
+#[derive(Clone, Default)]
+struct Kept {
+    path: PathBuf,
+    present: ExtentSet,
+    last_used: u64,
+}
+
+impl Drop for Content {
+    fn drop(&mut self) {
+        let shelf = self.shelf.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(shelf) = shelf {
+            *lock(&shelf.kept) =
+                Kept { path: self.path(), present: self.present(), last_used: self.last_used() };
+        }
+    }
 }
 
 struct State {
@@ -78,13 +103,19 @@ impl Content {
     ///
     /// # Errors
     /// The local file cannot be opened.
-    pub fn reopen(path: &Path, present: ExtentSet, backed_len: u64) -> Result<Self> {
+    pub fn reopen(path: &Path, present: ExtentSet, backed_len: u64, dirty: bool) -> Result<Self> {
         let file = File::options()
             .read(true)
             .write(true)
             .open(path)
-            .map_err(|error| Error::io("open a local content file", error).on(path.display()))?;
-        Ok(Self::over(file, path, present, backed_len, true))
+            .map_err(|error| match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    Error::new(Kind::NotFound, "open a local content file", "it is gone")
+                }
+                _ => Error::io("open a local content file", error),
+            })
+            .map_err(|error| error.on(path.display()))?;
+        Ok(Self::over(file, path, present, backed_len, dirty))
     }
 
     fn over(file: File, path: &Path, present: ExtentSet, backed_len: u64, dirty: bool) -> Self {
@@ -94,6 +125,7 @@ impl Content {
             state: RwLock::new(State { present, backed_len, dirty }),
             grown: Notify::new(),
             last_used: AtomicU64::new(0),
+            shelf: Mutex::new(None),
         }
     }
 
@@ -244,6 +276,11 @@ impl Content {
         &self.file
     }
 
+    /// The name of the local file in its directory.
+    pub fn file_name(&self) -> String {
+        lock(&self.path).file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// Where the local file is.
     pub fn path(&self) -> PathBuf {
         lock(&self.path).clone()
@@ -263,6 +300,10 @@ impl Content {
         std::fs::rename(&*path, to).map_err(|error| Error::io("move a local content file", error))?;
         to.clone_into(&mut path);
         Ok(())
+    }
+
+    fn set_shelf(&self, shelf: Option<Arc<Shelf>>) {
+        *lock(&self.shelf) = shelf;
     }
 
     fn touch(&self, tick: u64) {

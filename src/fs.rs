@@ -5,6 +5,7 @@
 //! | `fs.rs` | who is there: lookup, stat, directories, freshness, space |
 //! | [`data`] | bytes: open, read, write, truncate, close |
 //! | [`complete`] | how a draft gets to the drive, conflicts, draining, status |
+//! | [`recover`] | what survives this process, and how it goes on |
 //! | [`change`] | mkdir, unlink, rmdir, times and modes |
 //! | [`rename`] | all forms of rename |
 //! | [`attributes`], [`xattr`] | extended attributes |
@@ -23,6 +24,7 @@ pub mod change;
 pub mod complete;
 pub mod data;
 pub mod handle;
+pub mod recover;
 pub mod rename;
 pub mod xattr;
 
@@ -44,11 +46,13 @@ use crate::pds::model::{Drive, FileId};
 use crate::read::Reader;
 use crate::tree::feed::Feed;
 use crate::tree::{DirEntry, Ino, Lookup, Node, ROOT, Tree, names};
+use crate::write::journal::Journal;
 use crate::write::{WriteOptions, Writer};
 use attr::Newer;
 use attributes::Creators;
 use body::Body;
 use handle::{DirHandle, Handles};
+use recover::Recovering;
 
 pub use complete::{DrainReport, Progress, Status};
 
@@ -97,8 +101,9 @@ pub struct DriveFs {
     quiet_until: Mutex<Option<Instant>>,
     space: AsyncMutex<Option<(Instant, Drive)>>,
     creators: Creators,
-    /// Local files of an earlier run that was ended before they were on the drive.
-    left_behind: Vec<std::path::PathBuf>,
+    journal: Journal,
+    /// Drafts of an earlier run that are not on the drive yet.
+    recovering: Mutex<Vec<Recovering>>,
     tasks: TaskTracker,
     runtime: tokio::runtime::Handle,
 }
@@ -112,14 +117,9 @@ impl DriveFs {
     pub fn open(pds: Pds, options: FsOptions, runtime: tokio::runtime::Handle) -> Result<Arc<Self>> {
         let limits = Limits { cache_bytes: options.cache_bytes, min_free: options.min_free };
         let store = Arc::new(Store::open(&options.cache_dir, &options.state_dir, limits)?);
-        let left_behind = store.left_behind()?;
-        if !left_behind.is_empty() {
-            tracing::warn!(
-                files = left_behind.len(),
-                kept_in = %options.state_dir.display(),
-                "an earlier run ended before these files were on the drive; their bytes are kept"
-            );
-        }
+        let journal = Journal::open(&options.state_dir)?;
+        let recorded = journal.entries()?;
+        store.sweep(&recorded.iter().map(|entry| entry.content_file.clone()).collect())?;
         // Half for readers and half for writers, so that neither can starve the other.
         let (reading, writing) =
             (Budget::new(options.memory_bytes / 4), Budget::new(options.memory_bytes / 4));
@@ -142,7 +142,8 @@ impl DriveFs {
             quiet_until: Mutex::new(None),
             space: AsyncMutex::new(None),
             creators: Creators::default(),
-            left_behind,
+            journal,
+            recovering: Mutex::new(recorded.into_iter().map(Recovering::new).collect()),
             tasks: TaskTracker::new(),
             runtime,
         }))

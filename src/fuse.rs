@@ -227,8 +227,7 @@ impl Filesystem for Fuse {
         _flags: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        let new =
-            NewAttr { mode, uid, gid, accessed_at: atime.map(time), modified_at: mtime.map(time) };
+        let new = NewAttr { mode, uid, gid, accessed_at: atime.map(time), modified_at: mtime.map(time) };
         let (fs, defaults) = (Arc::clone(&self.fs), self.defaults);
         self.task(async move {
             let done = async {
@@ -254,13 +253,15 @@ impl Filesystem for Fuse {
         reply: ReplyEntry,
     ) {
         if mode & libc::S_IFMT != libc::S_IFREG {
-            let never = Error::new(Kind::NotPermitted, "make a special file", "a drive has files and folders only");
+            let never =
+                Error::new(Kind::NotPermitted, "make a special file", "a drive has files and folders only");
             return reply.error(Fuse::refuse("mknod", &never));
         }
         let (fs, defaults, name, caller) =
             (Arc::clone(&self.fs), self.defaults, name.to_owned(), caller(request));
         self.task(async move {
-            let mode_of = OpenMode { read: true, write: true, truncate: false, append: false, exclusive: true };
+            let mode_of =
+                OpenMode { read: true, write: true, truncate: false, append: false, exclusive: true };
             let made = fs.create(parent.0, &name, mode_of, mode & !umask & 0o7777, caller).await;
             let made = match made {
                 Ok((stat, opened)) => {
@@ -301,8 +302,16 @@ impl Filesystem for Fuse {
         self.task(async move { give_empty("rmdir", fs.remove_dir(parent.0, &name).await, reply) });
     }
 
-    fn symlink(&self, _request: &Request, _parent: INodeNo, _name: &OsStr, _target: &Path, reply: ReplyEntry) {
-        let never = Error::new(Kind::NotPermitted, "make a symbolic link", "a drive has files and folders only");
+    fn symlink(
+        &self,
+        _request: &Request,
+        _parent: INodeNo,
+        _name: &OsStr,
+        _target: &Path,
+        reply: ReplyEntry,
+    ) {
+        let never =
+            Error::new(Kind::NotPermitted, "make a symbolic link", "a drive has files and folders only");
         reply.error(Fuse::refuse("symlink", &never));
     }
 
@@ -550,7 +559,14 @@ impl Filesystem for Fuse {
         reply.ok();
     }
 
-    fn fsyncdir(&self, _request: &Request, _ino: INodeNo, _handle: FileHandle, _data: bool, reply: ReplyEmpty) {
+    fn fsyncdir(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        _handle: FileHandle,
+        _data: bool,
+        reply: ReplyEmpty,
+    ) {
         // Names are on the drive before the call that changed them returns.
         reply.ok();
     }

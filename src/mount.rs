@@ -95,6 +95,7 @@ impl Prepared {
     /// # Errors
     /// [`Exit::Mountpoint`] or [`Exit::Fuse`] with what to do.
     pub fn new(plan: Plan) -> Result<Self, Failure> {
+        raise_descriptor_limit();
         let signals = Signals::listen()?;
         let apart: Vec<(&str, &Path)> =
             plan.apart.iter().map(|(what, path)| (*what, path.as_path())).collect();
@@ -158,6 +159,17 @@ fn status_of(fs: &Arc<DriveFs>) -> Arc<dyn Fn() -> serde_json::Value + Send + Sy
     Arc::new(move || serde_json::to_value(fs.status()).unwrap_or_default())
 }
 
+/// Every open file of the mount is an open file of this process, too: the usual soft limit of 1,024 is for
+/// programs that use `select`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    if let Err(errno) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%errno, "the limit on open files stays as it is");
+    }
+}
+
 /// Talks to the drive, mounts, and asks the mount through the kernel.
 async fn start(fs: &Arc<DriveFs>, options: &MountOptions, path: &Path) -> Result<Mounted, Failure> {
     match tokio::time::timeout(CHECK_WITHIN, fs.check()).await {
@@ -169,6 +181,7 @@ async fn start(fs: &Arc<DriveFs>, options: &MountOptions, path: &Path) -> Result
     }
     let mounted = Mounted::make(Arc::clone(fs), options.clone(), path.to_owned()).await?;
     mounted.confirm().await?;
+    fs.recover();
     Ok(mounted)
 }
 

@@ -296,7 +296,9 @@ impl Reader {
 /// A revision that is gone is stale to whoever reads it: the file was there when it was opened.
 fn as_read_error(error: Error) -> Error {
     match error.kind() {
-        Kind::NotFound => Error::new(Kind::Stale, "read", "the drive no longer has this content").caused_by(error),
+        Kind::NotFound => {
+            Error::new(Kind::Stale, "read", "the drive no longer has this content").caused_by(error)
+        }
         _ => error,
     }
 }

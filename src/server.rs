@@ -259,7 +259,8 @@ impl Service {
         let clock = Clock::default();
         let now = clock.now_ms();
         let total = options.drive_total_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
-        store.write(move |c| {
+        let (new_key, new_epoch) = (random(32)?, random(8)?);
+        let (key, epoch) = store.write(move |c| {
             let sql = "INSERT OR IGNORE INTO drive (id, name, created_at) VALUES (?1, 'Default', ?2)";
             c.execute(sql, params![DRIVE_ID, now])?;
             let sql =
@@ -270,10 +271,8 @@ impl Service {
                 let total = if total == 0 { -1 } else { total };
                 c.execute("UPDATE drive SET total_bytes = ?2 WHERE id = ?1", params![DRIVE_ID, total])?;
             }
-            Ok(())
+            Ok((store::constant(c, "signing_key", &new_key)?, store::constant(c, "feed_epoch", &new_epoch)?))
         })?;
-        let signer = Signer::new(store.constant("signing_key", random(32)?)?);
-        let epoch = hex(&store.constant("feed_epoch", random(8)?)?);
         let access_token = match &options.access_token {
             Some(token) => token.clone(),
             None => hex(&random(32)?),
@@ -282,12 +281,12 @@ impl Service {
         Ok(Service {
             options,
             store,
-            signer,
+            signer: Signer::new(key),
             clock,
             uploads: Uploads::default(),
             access_token,
             base_url,
-            epoch,
+            epoch: hex(&epoch),
             numbers: AtomicU64::new(0),
             chores: Notify::new(),
         })

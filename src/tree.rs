@@ -148,8 +148,7 @@ impl Tree {
             linked: true,
             seen_at: Instant::now(),
         };
-        let mut inner =
-            Inner { nodes: HashMap::new(), by_id: HashMap::new(), next_ino: ROOT + 1, tick: 0 };
+        let mut inner = Inner { nodes: HashMap::new(), by_id: HashMap::new(), next_ino: ROOT + 1, tick: 0 };
         inner.by_id.insert(FileId::root(), ROOT);
         inner.nodes.insert(ROOT, Slot::new(root, 0));
         Tree { inner: Mutex::new(inner) }
@@ -188,7 +187,7 @@ impl Tree {
     pub fn entries(&self, dir: Ino) -> Vec<DirEntry> {
         let inner = lock(&self.inner);
         let children = inner.nodes.get(&dir).and_then(|slot| slot.children.as_ref());
-        let entry = |(name, ino): (&Box<str>, &Ino)| {
+        let entry = |(name, ino): (&Box<str>, &Ino)| -> Option<DirEntry> {
             let kind = inner.nodes.get(ino)?.node.kind;
             Some(DirEntry { ino: *ino, name: name.clone(), kind })
         };
@@ -603,7 +602,8 @@ impl Inner {
             return;
         }
         let parent = file.parent.as_ref().and_then(|parent| self.by_id.get(parent)).copied();
-        let Some(dir) = parent.filter(|dir| self.nodes.get(dir).is_some_and(|slot| slot.children.is_some())) else {
+        let Some(dir) = parent.filter(|dir| self.nodes.get(dir).is_some_and(|slot| slot.children.is_some()))
+        else {
             // It went where we have not looked yet.
             if let Some(ino) = known {
                 self.unlink(ino);

@@ -13,6 +13,7 @@
 //! - a change of bytes that are hashed already is known to the machine before the next step;
 //! - the runner holds no lock across an await and ends when the draft is retired, discarded or dropped.
 
+pub mod journal;
 pub mod shard;
 pub mod upload;
 
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::Budget;
+use crate::content::extents::ExtentSet;
 use crate::content::{Content, lock};
 use crate::error::{Error, Kind, Result};
 use crate::pds::model::{File, FileId};
@@ -103,11 +105,31 @@ struct State {
     retired: bool,
     /// A retry was asked for.
     retry: bool,
+    /// Who has the name, after that kept it from being completed.
+    rival: Option<FileId>,
+}
+
+/// A draft at one moment, for the journal.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Bytes in the file.
+    pub size: u64,
+    /// Bytes below this that are not present are those of the base.
+    pub backed_len: u64,
+    /// Which bytes are in the content file.
+    pub present: ExtentSet,
+    /// Where it belongs.
+    pub placement: Placement,
 }
 
 impl Writer {
     /// The shared part of all drafts; their tasks run on `runtime`.
-    pub fn new(pds: Pds, options: WriteOptions, budget: Budget, runtime: tokio::runtime::Handle) -> Arc<Self> {
+    pub fn new(
+        pds: Pds,
+        options: WriteOptions,
+        budget: Budget,
+        runtime: tokio::runtime::Handle,
+    ) -> Arc<Self> {
         Arc::new(Writer {
             pds,
             options,
@@ -136,6 +158,7 @@ impl Writer {
                 sent_bytes: 0,
                 retired: false,
                 retry: false,
+                rival: None,
             }),
             changed: Notify::new(),
             settled: watch::Sender::new(Settled::default()),
@@ -247,6 +270,22 @@ impl Draft {
         lock(&self.state).placement.clone()
     }
 
+    /// The draft as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = lock(&self.state);
+        Snapshot {
+            size: state.size,
+            backed_len: self.content.backed_len(),
+            present: self.content.present(),
+            placement: state.placement.clone(),
+        }
+    }
+
+    /// Who has the name, after that kept it from being completed.
+    pub fn rival(&self) -> Option<FileId> {
+        lock(&self.state).rival.clone()
+    }
+
     /// The version of the last change.
     pub fn version(&self) -> u64 {
         lock(&self.state).version
@@ -310,6 +349,15 @@ impl Draft {
                 }
             }
         }
+    }
+
+    /// The drive was found to have the content of `version` without an upload.
+    pub fn accept(&self, version: u64, file: &Arc<File>) {
+        lock(&self.state).placement.base = Some(Arc::clone(file));
+        self.settled.send_modify(|settled| {
+            settled.completed = Some((version, Arc::clone(file)));
+            settled.failed = None;
+        });
     }
 
     /// Forgets a failure, so that [`Draft::finish`] tries again.
@@ -399,8 +447,10 @@ impl Runner {
         {
             self.jobs = JoinSet::new();
         }
-        let failed = draft.settled.borrow().failed.as_ref().is_some_and(|(version, _)| *version >= state.version);
-        let completed = draft.settled.borrow().completed.as_ref().is_some_and(|(version, _)| *version >= state.wanted);
+        let failed =
+            draft.settled.borrow().failed.as_ref().is_some_and(|(version, _)| *version >= state.version);
+        let completed =
+            draft.settled.borrow().completed.as_ref().is_some_and(|(version, _)| *version >= state.wanted);
         let finishing = state.wanted > 0 && !completed && !failed;
         let view = View {
             size: state.size,
@@ -427,6 +477,9 @@ impl Runner {
                 self.jobs = JoinSet::new();
                 let mut state = lock(&self.draft.state);
                 state.streaming = false;
+                // Nobody waits any more: what is written next is not to leave before someone does.
+                state.wanted = 0;
+                state.rival = self.upload.rival();
                 let version = state.version;
                 drop(state);
                 tracing::warn!(%error, "an upload failed; its data is kept here");

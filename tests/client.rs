@@ -1,14 +1,17 @@
 //! The API client against a peer that misbehaves: every failure here is bytes on a real socket.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
+
 mod scripted;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pdsfs::error::{Error, Kind};
 use pdsfs::pds::model::{DriveId, FileId, RevisionId, UploadId};
 use pdsfs::pds::{
-    Changed, CreateFile, Created, Credentials, Expect, NewAttributes, PartRequest, Pds, PdsOptions, Secret,
-    Update, UploadKey, code,
+    Changed, CreateFile, Created, Credentials, DownloadUrl, Expect, NewAttributes, PartBody, PartRequest,
+    PartUrl, Pds, PdsOptions, RangeBody, Secret, Update, UploadKey, code,
 };
 use scripted::{Request, Scripted, Step, bytes, lost, ok, refuse, slow_down, with_headers};
 use serde_json::{Value, json};
@@ -208,6 +211,41 @@ async fn an_address_nobody_listens_at_is_named() {
     let error = Pds::new(options).unwrap().drive().await.unwrap_err();
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
     assert!(error.message().contains("cannot connect to 127.0.0.1:"), "{error}");
+}
+
+/// Compiles only if every call can be made from a task of its own.
+#[test]
+fn every_call_can_be_spawned() {
+    fn sendable<T: Send>(_: impl FnOnce(&'static Pds, &'static FileId) -> T) {}
+    sendable(|pds, _| pds.drive());
+    sendable(|pds, _| pds.my_drives());
+    sendable(|pds, id| pds.list(id, ""));
+    sendable(|pds, id| pds.file(id));
+    sendable(|pds, id| pds.create_folder(id, "", leak::<NewAttributes>()));
+    sendable(|pds, _| pds.create_file(leak::<CreateFile>()));
+    sendable(|pds, _| pds.part_urls(leak::<UploadKey>(), &[]));
+    sendable(|pds, _| pds.put_part(leak::<PartUrl>(), PartBody::clone(leak::<PartBody>())));
+    sendable(|pds, _| pds.uploaded_parts(leak::<UploadKey>()));
+    sendable(|pds, _| pds.complete(leak::<UploadKey>(), expect()));
+    sendable(|pds, id| pds.update(id, leak::<Update>()));
+    sendable(|pds, id| pds.move_file(id, id, None));
+    sendable(|pds, id| pds.copy(id, id, None));
+    sendable(|pds, id| pds.trash(id));
+    sendable(|pds, id| pds.delete(id));
+    sendable(|pds, id| pds.put_tags(id, leak::<BTreeMap<String, String>>()));
+    sendable(|pds, id| pds.delete_tags(id, &[]));
+    sendable(|pds, id| pds.download_url(id, leak::<RevisionId>()));
+    sendable(|pds, _| pds.get_range(leak::<DownloadUrl>(), 0..1, 1));
+    sendable(|_, _| async { leak_mut::<RangeBody>().chunk().await });
+    sendable(|pds, _| pds.last_cursor());
+    sendable(|pds, _| pds.delta(""));
+
+    fn leak<T>() -> &'static T {
+        unreachable!("never called")
+    }
+    fn leak_mut<T>() -> &'static mut T {
+        unreachable!("never called")
+    }
 }
 
 // ---- tokens ---------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 //! Parts and ranges against a peer that misbehaves: what is really on the wire, and every way a transfer ends.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
+
 mod scripted;
 
 use std::os::unix::fs::FileExt;
@@ -78,6 +80,18 @@ fn assert_discreet(error: &Error) {
             assert!(!text.contains(secret), "{secret} in {text}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_broken_connection_does_not_tell_the_url() {
+    let (server, url) = part_server("", vec![lost()]).await;
+    let error = short_stall(&server).put_part(&url, body(b"abc")).await.unwrap_err();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert_discreet(&error);
+    let (server, url) = range_server(7, vec![lost()]).await;
+    let error = short_stall(&server).get_range(&url, 0..9, 100).await.err().unwrap();
+    assert_eq!(error.kind(), Kind::Unavailable);
+    assert_discreet(&error);
 }
 
 // ---- parts ----------------------------------------------------------------------------------------------
@@ -170,11 +184,13 @@ async fn a_local_file_that_is_too_short_is_a_local_error() {
 }
 
 #[tokio::test]
-async fn a_part_nobody_acknowledges_times_out() {
-    let (server, url) = part_server("", vec![Step::Stall(Vec::new())]).await;
-    let error = short_stall(&server).put_part(&url, body(&bytes_of(1000))).await.unwrap_err();
-    assert_eq!(error.kind(), Kind::Timeout, "{error}");
-    assert_discreet(&error);
+async fn a_part_nobody_reads_or_acknowledges_times_out() {
+    for silence in [Step::Stall(Vec::new()), Step::Deaf] {
+        let (server, url) = part_server("", vec![silence]).await;
+        let error = short_stall(&server).put_part(&url, body(&bytes_of(32 << 20))).await.unwrap_err();
+        assert_eq!(error.kind(), Kind::Timeout, "{error}");
+        assert_discreet(&error);
+    }
 }
 
 // ---- ranges ---------------------------------------------------------------------------------------------
@@ -219,6 +235,7 @@ async fn an_answer_that_is_not_the_range_is_refused() {
     let ten = bytes_of(10);
     let answers = [
         ("the whole object", with_headers(200, &[], &bytes_of(100))),
+        ("the right length of no range", with_headers(200, &[], &ten)),
         ("another range", partial("bytes 0-9/100", &ten)),
         ("another object", partial("bytes 10-19/101", &ten)),
         ("another length", partial("bytes 10-19/100", &bytes_of(11))),

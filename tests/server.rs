@@ -1,12 +1,26 @@
 //! The embedded server as a client sees it: bytes on sockets, rule by rule (pds-api.md sections 12, 18, 19.3).
 
+// Helpers of tests: a panic is how they say that the server is wrong.
+#![allow(clippy::unwrap_used)]
+
 mod server_support;
 
+#[path = "server/download.rs"]
+mod download;
+#[path = "server/durability.rs"]
+mod durability;
+#[path = "server/faults.rs"]
+mod faults;
+#[path = "server/tree.rs"]
+mod tree;
 #[path = "server/uploads.rs"]
 mod uploads;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use serde_json::{Value, json};
-use server_support::{Bed, crc, id, md5, noise, send, sha1};
+use server_support::{Bed, crc, id, md5, noise, raw, send, sha1, target};
 
 /// The smallest part that may be followed by another.
 const PART: usize = 102_400;
@@ -124,4 +138,152 @@ fn unknown_routes_answer_as_the_gateway_does() {
         assert_eq!(answer.error(), (404, "I404NF".into()), "{method} {path}");
         assert_eq!(answer.header("x-ca-request-id").len(), 32);
     }
+}
+
+#[test]
+fn bodies_that_make_no_sense_are_refused_in_words() {
+    let bed = Bed::new();
+    let deep = format!("{{\"a\":{}", "[".repeat(200_000));
+    for body in ["{", "[1]", "nonsense", "{\"drive_id\":\"\\ud800\"}", &deep] {
+        let answer = bed.try_call("/v2/file/get", body).unwrap();
+        assert_eq!(answer.error(), (400, "InvalidRequestJSONFormat".into()), "{body:.20}");
+    }
+    let token = [("authorization", "Bearer secret")];
+    let answer = send(bed.address(), "POST", "/v2/file/get", &token, b"{\"drive_id\":\"\xff\"}").unwrap();
+    assert_eq!(answer.error(), (400, "InvalidRequestJSONFormat".into()));
+    for (body, code) in [
+        (json!({}), "InvalidParameterMissing.DriveId"),
+        (json!({"drive_id": "1"}), "InvalidParameterMissing.FileId"),
+        (json!({"drive_id": "1", "file_id": ["x"]}), "InvalidParameter.FileId"),
+        (json!({"drive_id": "1", "file_id": ""}), "InvalidParameterEmpty.FileId"),
+        (json!({"drive_id": "' OR 1=1", "file_id": "root"}), "InvalidParameter.DriveId"),
+        (json!({"drive_id": "1", "file_id": "root", "url_expire_sec": 9}), "InvalidParameter.UrlExpireSec"),
+    ] {
+        assert_eq!(bed.call("/v2/file/get", &body).error(), (400, code.into()), "{body}");
+    }
+    assert_eq!(
+        bed.call("/v2/file/get", &json!({"drive_id": "9", "file_id": "root"})).error().1,
+        "NotFound.DriveId"
+    );
+}
+
+#[test]
+fn a_huge_body_is_refused_and_the_server_lives_on() {
+    let bed = Bed::new();
+    let huge = format!("{{\"x\":\"{}\"}}", "x".repeat(9 << 20));
+    let answer = bed.try_call("/v2/file/get", &huge);
+    // Refused while it still comes: the answer may get lost, the refusal not.
+    assert!(answer.is_none_or(|answer| answer.status == 413));
+    let announced = b"POST /v2/file/get HTTP/1.1\r\nhost: x\r\nauthorization: Bearer secret\r\n\
+        connection: close\r\ncontent-length: 99999999999\r\n\r\n";
+    let mut stream = TcpStream::connect(bed.address()).unwrap();
+    stream.write_all(announced).unwrap();
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 413");
+    let headers = format!("GET / HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(1 << 20));
+    assert!(raw(bed.address(), headers.as_bytes()).is_none_or(|answer| answer.status >= 400));
+    assert!(raw(bed.address(), b"\x16\x03\x01\x02\x00\x01 hello\r\n\r\n").is_none_or(|a| a.status == 400));
+    assert_eq!(bed.file("root")["type"], "folder");
+}
+
+#[test]
+fn names_are_opaque_within_their_limits() {
+    let bed = Bed::new();
+    let longest = "é".repeat(512);
+    let mut names =
+        vec!["a\nb", "\"q\" 'q'", "😀 中文", " ", "..", ".", "a\\b", "%2F", "\u{7f}\u{1}", "e\u{301}", "é"];
+    names.push(&longest);
+    for name in &names {
+        let file =
+            bed.write_as(json!({"parent_file_id": "root", "name": name, "check_name_mode": "refuse"}), b"x");
+        assert_eq!(file["name"], **name);
+        assert_eq!(bed.read(&id(&file)), b"x");
+    }
+    let mut sorted: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+    sorted.sort();
+    assert_eq!(bed.names("root"), sorted);
+    for bad in ["", "a/b", "/", "a\0b", &"n".repeat(1025), &"é".repeat(513)] {
+        for kind in ["file", "folder"] {
+            let body = json!({"parent_file_id": "root", "name": bad, "type": kind});
+            let (status, code) = bed.refused("/v2/file/create", body);
+            assert!(status == 400 && code.starts_with("InvalidParameter"), "{bad:?}: {code}");
+        }
+    }
+    assert_eq!(bed.names("root").len(), names.len());
+}
+
+#[test]
+fn a_tampered_data_url_is_refused() {
+    let bed = Bed::new();
+    let file = bed.write("root", "a", b"mine");
+    let other = bed.write("root", "b", b"other");
+    let url = bed.download_url(&id(&file));
+    let signed = target(&url);
+    let other_path = format!("/data/r/{}", other["revision_id"].as_str().unwrap());
+    let query = signed.split_once('?').unwrap().1;
+    for tampered in [
+        format!("{other_path}?{query}"),
+        format!("{signed}&x-oss-process=image/resize"),
+        signed.replacen("x-oss-expires=", "x-oss-expires=9", 1),
+        signed.replacen("/data/r/", "/data/r/..%2f", 1),
+        signed.replacen("/data/r/", "/data/r/../r/", 1),
+        signed.split('?').next().unwrap().to_owned(),
+        "/data/r/..%2f..%2fpds.db".to_owned(),
+        "/data/r/%ff?x-oss-signature=AAAA".to_owned(),
+    ] {
+        let answer = send(bed.address(), "GET", &tampered, &[], b"").unwrap();
+        assert!([403, 404].contains(&answer.status), "{tampered}: {}", answer.status);
+        assert!(!answer.text().contains("mine") && !answer.text().contains("other"), "{tampered}");
+    }
+    assert_eq!(bed.get(&url, &[("authorization", "Bearer secret")]).status, 400);
+    let put = bed.create("root", "c", 1).urls.remove(0);
+    assert_eq!(bed.get(&put, &[]).status, 404);
+    assert_eq!(bed.put(&put, &[("authorization", "Bearer secret")], b"x").status, 400);
+}
+
+#[test]
+fn drive_and_user_are_there() {
+    let bed = Bed::new();
+    bed.write("root", "a", b"12345");
+    let drive = bed.expect(200, "/v2/drive/get", json!({}));
+    assert_eq!(
+        (&drive["drive_id"], &drive["used_size"], &drive["total_size"]),
+        (&json!("1"), &json!(5), &json!(-1))
+    );
+    let all = bed.expect(200, "/v2/drive/list_my_drives", json!({"limit": 100}));
+    assert_eq!(all["items"], json!([drive]));
+    assert_eq!(bed.expect(200, "/v2/drive/get_default_drive", json!({})), drive);
+    assert_eq!(bed.expect(200, "/v2/user/get", json!({}))["default_drive_id"], "1");
+    assert_eq!(bed.server.drive_id(), "1");
+}
+
+#[test]
+fn a_batch_answers_each_child() {
+    let bed = Bed::new();
+    let file = id(&bed.write("root", "a", b"1"));
+    let child =
+        |n: &str, url: &str, body: Value| json!({"id": n, "method": "POST", "url": url, "body": body});
+    let reply = bed.expect(
+        200,
+        "/v2/batch",
+        json!({"resource": "file", "requests": [
+            child("1", "/file/get", json!({"drive_id": "1", "file_id": file})),
+            child("2", "/recyclebin/trash", json!({"drive_id": "1", "file_id": file})),
+            child("3", "/file/get", json!({"drive_id": "1", "file_id": "gone"})),
+            child("4", "/file/list", json!({"drive_id": "1", "parent_file_id": "root"})),
+        ]}),
+    );
+    let by_id =
+        |n: &str| reply["responses"].as_array().unwrap().iter().find(|r| r["id"] == n).unwrap().clone();
+    assert_eq!((&by_id("1")["status"], &by_id("1")["body"]["name"]), (&json!(200), &json!("a")));
+    assert_eq!((&by_id("2")["status"], by_id("2").get("body")), (&json!(204), None));
+    assert_eq!(
+        (&by_id("3")["status"], &by_id("3")["body"]["code"]),
+        (&json!(404), &json!("NotFound.FileId"))
+    );
+    assert_eq!(by_id("4")["status"], 400);
+    assert_eq!(bed.refused("/v2/batch", json!({"requests": []})).0, 400);
+    let same = json!({"requests": [child("1", "/file/get", json!({})), child("1", "/file/get", json!({}))]});
+    assert_eq!(bed.refused("/v2/batch", same).0, 400);
 }

@@ -4,6 +4,8 @@
 //! reply. The client must send exactly the request and understand the reply. Client and server share no
 //! structs, so this is what keeps a typo from passing on both sides.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
+
 mod scripted;
 
 use std::collections::BTreeMap;

@@ -13,8 +13,8 @@ use super::words::{within, word};
 use crate::config::paths::{self, Base};
 use crate::config::value::{duration, min_free, show_bytes, size, umask};
 use crate::config::{
-    self, DeletePolicy, Exit, Failure, FsOptions, LogLevel, MAX_PARALLEL, MinFree, MountOptions, XattrList,
-    XattrMode, XattrReadonly,
+    self, DeletePolicy, Exit, Failure, FsOptions, Fsync, LogLevel, MAX_PARALLEL, MinFree, MountOptions,
+    XattrList, XattrMode, XattrReadonly,
 };
 use crate::mount::Plan;
 
@@ -148,6 +148,10 @@ pub struct WriteFlags {
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = duration)]
     #[arg(env = "PDSFS_DRAIN_TIMEOUT")]
     pub drain_timeout: Duration,
+    /// What fsync waits for: the local disk (uploads go on after a crash), or the drive
+    #[arg(long, value_name = "WHERE", default_value = "local", value_parser = word::<Fsync>())]
+    #[arg(env = "PDSFS_FSYNC")]
+    pub fsync: Fsync,
     /// Where deleted files go: the drive's recycle bin, or nowhere
     #[arg(long, value_name = "WHERE", default_value = "recycle", value_parser = word::<DeletePolicy>())]
     #[arg(env = "PDSFS_TRASH")]
@@ -388,6 +392,7 @@ impl MountArgs {
             upload_concurrency: self.write.upload_concurrency,
             op_timeout: self.network.op_timeout,
             memory_bytes: self.cache.memory_limit,
+            fsync: self.write.fsync,
             delete: self.write.trash,
             xattr: self.metadata.xattr,
             xattr_list: self.metadata.xattr_list,

@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn random_operations_agree_with_a_bitmap() {
-        let seed: u64 = rand::random();
+        let seed = getrandom::u64().unwrap();
         println!("seed {seed}");
         let mut rng = StdRng::seed_from_u64(seed);
         let (mut set, mut bits) = (ExtentSet::new(), [false; 64]);
@@ -154,7 +154,11 @@ mod tests {
             let (a, b) = (rng.random_range(0..64usize), rng.random_range(0..=64usize));
             let range = a.min(b) as u64..a.max(b) as u64;
             let add = rng.random_bool(0.5);
-            if add { set.insert(range.clone()) } else { set.remove(range.clone()) }
+            if add {
+                set.insert(range.clone())
+            } else {
+                set.remove(range.clone())
+            }
             for bit in &mut bits[range.start as usize..range.end as usize] {
                 *bit = add;
             }

@@ -2,7 +2,9 @@
 //! state directory.
 //!
 //! One process owns a drive's directories (a file lock in each). Clean contents live as long as the process:
-//! the cache starts empty. Drafts are never deleted here but by [`Store::discard`].
+//! the cache starts empty. A clean content that nobody uses keeps its bytes and extents but no descriptor, so
+//! the number of cached files is not bounded by that of open ones. Drafts are deleted only by
+//! [`Store::discard`], and by [`Store::sweep`] at the start.
 //!
 //! Locking: `inner` is a leaf and held for map work only; local disk I/O of eviction happens outside it.
 
@@ -10,13 +12,13 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use rustix::fs::{FlockOperation, flock, statvfs};
 
 use super::evict::{self, Candidate};
 use super::extents::ExtentSet;
-use super::{Content, lock};
+use super::{Content, Shelf, lock};
 use crate::config::MinFree;
 use crate::error::{Error, Kind, Result};
 use crate::pds::model::{FileId, RevisionId};
@@ -33,12 +35,35 @@ pub struct Limits {
     pub min_free: MinFree,
 }
 
+/// A cached revision.
+struct Record {
+    shelf: Arc<Shelf>,
+    /// Alive while someone uses it.
+    content: Weak<Content>,
+}
+
+impl Record {
+    fn present_bytes(&self) -> u64 {
+        match self.content.upgrade() {
+            Some(content) => content.present_bytes(),
+            None => lock(&self.shelf.kept).present.total(),
+        }
+    }
+
+    fn last_used(&self) -> u64 {
+        match self.content.upgrade() {
+            Some(content) => content.last_used(),
+            None => lock(&self.shelf.kept).last_used,
+        }
+    }
+}
+
 /// See the module's documentation.
 pub struct Store {
     cache_dir: PathBuf,
     drafts_dir: PathBuf,
     limits: Limits,
-    inner: Mutex<HashMap<Key, Arc<Content>>>,
+    inner: Mutex<HashMap<Key, Record>>,
     clock: AtomicU64,
     names: AtomicU64,
     /// Bytes that came in since the bounds were last looked at.
@@ -80,15 +105,27 @@ impl Store {
     /// # Errors
     /// The local disk refuses a new file.
     pub fn clean(&self, key: &Key, len: u64) -> Result<Arc<Content>> {
-        if let Some(content) = lock(&self.inner).get(key) {
-            self.touch(content);
-            return Ok(Arc::clone(content));
-        }
-        let content = Arc::new(Content::create(&self.cache_dir.join(self.fresh_name()), len, false)?);
         let mut inner = lock(&self.inner);
-        let content = Arc::clone(inner.entry(key.clone()).or_insert(content));
+        if let Some(record) = inner.get(key) {
+            if let Some(content) = record.content.upgrade() {
+                self.touch(&content);
+                return Ok(content);
+            }
+            let kept = lock(&record.shelf.kept).clone();
+            if let Ok(content) = Content::reopen(&kept.path, kept.present, len, false) {
+                return Ok(self.shelve(&mut inner, key.clone(), Arc::new(content)));
+            }
+        }
+        let content = Content::create(&self.cache_dir.join(self.fresh_name()), len, false)?;
+        Ok(self.shelve(&mut inner, key.clone(), Arc::new(content)))
+    }
+
+    fn shelve(&self, inner: &mut HashMap<Key, Record>, key: Key, content: Arc<Content>) -> Arc<Content> {
+        let shelf = Arc::new(Shelf::default());
+        content.set_shelf(Some(Arc::clone(&shelf)));
         self.touch(&content);
-        Ok(content)
+        inner.insert(key, Record { shelf, content: Arc::downgrade(&content) });
+        content
     }
 
     /// A new, empty draft.
@@ -106,8 +143,9 @@ impl Store {
     /// The local disk refuses.
     pub fn reclaim(&self, key: &Key, content: &Arc<Content>) -> Result<()> {
         content.mark_dirty();
+        content.set_shelf(None);
         let mut inner = lock(&self.inner);
-        if inner.get(key).is_some_and(|cached| Arc::ptr_eq(cached, content)) {
+        if inner.get(key).is_some_and(|record| record.content.as_ptr() == Arc::as_ptr(content)) {
             inner.remove(key);
         }
         drop(inner);
@@ -120,36 +158,25 @@ impl Store {
         if let Err(error) = self.relocate_or_keep(content, &self.cache_dir) {
             tracing::debug!(%error, "a completed draft is not kept as cache");
         }
-        self.touch(content);
-        lock(&self.inner).insert(key, Arc::clone(content));
+        self.shelve(&mut lock(&self.inner), key, Arc::clone(content));
     }
 
     /// The same bytes are known as another revision now.
     pub fn rename(&self, from: &Key, to: Key) {
         let mut inner = lock(&self.inner);
-        if let Some(content) = inner.remove(from) {
-            inner.insert(to, content);
+        if let Some(record) = inner.remove(from) {
+            inner.insert(to, record);
         }
     }
 
     /// Bytes of a revision that are here.
     pub fn cached_bytes_of(&self, key: &Key) -> u64 {
-        lock(&self.inner).get(key).map_or(0, |content| content.present_bytes())
+        lock(&self.inner).get(key).map_or(0, Record::present_bytes)
     }
 
     /// Deletes a draft's local file; who has it open may still read it.
     pub fn discard(&self, content: &Content) {
-        if let Err(error) = std::fs::remove_file(content.path()) {
-            tracing::debug!(%error, "a discarded draft's file could not be removed");
-        }
-    }
-
-    /// Forgets a revision that is gone from the drive or proved damaged.
-    pub fn forget(&self, key: &Key) {
-        let gone = lock(&self.inner).remove(key);
-        if let Some(content) = gone {
-            self.discard(&content);
-        }
+        remove(&content.path());
     }
 
     /// Makes room for `incoming` bytes of cache by evicting. Does local disk I/O. Looks at the bounds once
@@ -163,11 +190,11 @@ impl Store {
         let (disk_free, min_free) = self.disk_space();
         let mut candidates: Vec<Candidate<Key>> = lock(&self.inner)
             .iter()
-            .map(|(key, content)| Candidate {
+            .map(|(key, record)| Candidate {
                 key: key.clone(),
-                last_used: content.last_used(),
-                bytes: content.present_bytes(),
-                in_use: Arc::strong_count(content) > 1,
+                last_used: record.last_used(),
+                bytes: record.present_bytes(),
+                in_use: record.content.strong_count() > 0,
             })
             .collect();
         let cached = candidates.iter().map(|candidate| candidate.bytes).sum();
@@ -182,42 +209,48 @@ impl Store {
 
     fn evict(&self, key: &Key) {
         let mut inner = lock(&self.inner);
-        let Some(content) = inner.get(key).cloned() else { return };
-        if Arc::strong_count(&content) == 2 {
-            inner.remove(key);
-            drop(inner);
-            self.discard(&content);
-        } else {
+        let Some(record) = inner.get(key) else { return };
+        if let Some(content) = record.content.upgrade() {
             drop(inner);
             for range in content.present().iter() {
                 if let Err(error) = content.evict(range) {
                     tracing::debug!(%error, "cached bytes could not be evicted");
                 }
             }
+        } else {
+            let path = lock(&record.shelf.kept).path.clone();
+            inner.remove(key);
+            drop(inner);
+            remove(&path);
         }
     }
 
     /// Bytes of clean content.
     pub fn cached_bytes(&self) -> u64 {
-        lock(&self.inner).values().map(|content| content.present_bytes()).sum()
-    }
-
-    /// Drafts of an earlier run that were never completed, as paths of their local files.
-    ///
-    /// # Errors
-    /// The state directory cannot be read.
-    pub fn left_behind(&self) -> Result<Vec<PathBuf>> {
-        let entries = std::fs::read_dir(&self.drafts_dir)
-            .map_err(|error| Error::io("read the state directory", error).on(self.drafts_dir.display()))?;
-        Ok(entries.flatten().map(|entry| entry.path()).collect())
+        lock(&self.inner).values().map(Record::present_bytes).sum()
     }
 
     /// Takes up a draft of an earlier run whose `present` extents are known from the journal.
     ///
     /// # Errors
-    /// The local file cannot be opened.
-    pub fn resume(&self, file_name: &str, present: ExtentSet) -> Result<Arc<Content>> {
-        Ok(Arc::new(Content::reopen(&self.drafts_dir.join(file_name), present, 0)?))
+    /// [`Kind::NotFound`] when it is not there: it was completed and became cache.
+    pub fn resume(&self, file_name: &str, present: ExtentSet, backed_len: u64) -> Result<Arc<Content>> {
+        Ok(Arc::new(Content::reopen(&self.drafts_dir.join(file_name), present, backed_len, true)?))
+    }
+
+    /// Deletes the drafts of an earlier run that nobody was promised anything about: all but `kept`.
+    ///
+    /// # Errors
+    /// The state directory cannot be read.
+    pub fn sweep(&self, kept: &std::collections::HashSet<String>) -> Result<()> {
+        let entries = std::fs::read_dir(&self.drafts_dir)
+            .map_err(|error| Error::io("read the state directory", error).on(self.drafts_dir.display()))?;
+        for entry in entries.flatten() {
+            if !kept.contains(&*entry.file_name().to_string_lossy()) {
+                remove(&entry.path());
+            }
+        }
+        Ok(())
     }
 
     fn touch(&self, content: &Content) {
@@ -253,6 +286,12 @@ impl Store {
             }
             Err(_) => (u64::MAX, 0),
         }
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::debug!(%error, path = %path.display(), "a local content file could not be removed");
     }
 }
 
@@ -324,6 +363,24 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_uses_keeps_its_bytes_and_no_descriptor() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1_000);
+        let open = || {
+            std::fs::read_dir("/proc/self/fd").unwrap().flatten().filter(|fd| {
+                std::fs::read_link(fd.path())
+                    .is_ok_and(|target| target.starts_with(dir.path().join("cache/content")))
+            })
+        };
+        store.clean(&key("f"), 4).unwrap().fill(b"abcd", 0).unwrap();
+        assert_eq!(open().count(), 0);
+        assert_eq!(store.cached_bytes(), 4);
+        let mut bytes = [0; 4];
+        assert!(store.clean(&key("f"), 4).unwrap().read_at(&mut bytes, 0).unwrap());
+        assert_eq!(&bytes, b"abcd");
+    }
+
+    #[test]
     fn a_draft_becomes_the_cache_of_its_revision_and_back() {
         let dir = tempfile::tempdir().unwrap();
         let store = store(dir.path(), 1_000);
@@ -332,9 +389,10 @@ mod tests {
         store.adopt(key("f"), &draft, 3);
         let cached = store.clean(&key("f"), 3).unwrap();
         assert!(Arc::ptr_eq(&cached, &draft));
-        assert!(store.left_behind().unwrap().is_empty());
+        let drafts = || std::fs::read_dir(dir.path().join("state/drafts")).unwrap().count();
+        assert_eq!(drafts(), 0);
         store.reclaim(&key("f"), &cached).unwrap();
-        assert_eq!(store.left_behind().unwrap().len(), 1);
+        assert_eq!(drafts(), 1);
         assert!(!Arc::ptr_eq(&store.clean(&key("f"), 3).unwrap(), &draft));
     }
 }

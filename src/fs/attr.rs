@@ -93,10 +93,7 @@ pub fn attr(node: &Node, newer: Option<Newer>, defaults: &Defaults) -> Attr {
         accessed_at: node.local.accessed_at.unwrap_or(modified_at),
         modified_at,
         changed_at,
-        created_at: of_drive(
-            file.map(|file| &*file.local_created_at),
-            file.map(|file| &*file.created_at),
-        ),
+        created_at: of_drive(file.map(|file| &*file.local_created_at), file.map(|file| &*file.created_at)),
     }
 }
 

@@ -180,7 +180,8 @@ impl DriveFs {
     /// # Errors
     /// What the service says; [`Kind::NoAttribute`] when it sends no such URL.
     pub async fn fetch_xattr(&self, ino: Ino, fetch: &FetchUrl) -> Result<Vec<u8>> {
-        let id = self.tree.node(ino).and_then(|node| node.id().cloned()).ok_or_else(|| gone("read attributes"))?;
+        let id =
+            self.tree.node(ino).and_then(|node| node.id().cloned()).ok_or_else(|| gone("read attributes"))?;
         xattr::fetched(&self.pds.file(&id).await?, fetch)
     }
 
@@ -198,7 +199,14 @@ impl DriveFs {
     ///
     /// # Errors
     /// As [`xattr::set`]; what the service says.
-    pub async fn set_xattr(&self, ino: Ino, name: &str, value: &[u8], flags: SetFlags, caller: Caller) -> Result<()> {
+    pub async fn set_xattr(
+        &self,
+        ino: Ino,
+        name: &str,
+        value: &[u8],
+        flags: SetFlags,
+        caller: Caller,
+    ) -> Result<()> {
         let known = self.known(ino)?;
         let file = known.node.file.as_deref();
         let setter = self.setter(ino, caller);
@@ -235,7 +243,9 @@ impl DriveFs {
         };
         match change {
             Change::Ignore => Ok(()),
-            Change::PutTag { key, value } => self.put_tags(node.ino, id, BTreeMap::from([(key, value)])).await,
+            Change::PutTag { key, value } => {
+                self.put_tags(node.ino, id, BTreeMap::from([(key, value)])).await
+            }
             Change::DeleteTag { key } => {
                 self.pds.delete_tags(id, std::slice::from_ref(&key)).await?;
                 self.edit_tags(node.ino, |tags| drop(tags.remove(&key)))
@@ -246,7 +256,9 @@ impl DriveFs {
     /// Adds tags on the drive and to what is known of the node.
     pub(super) async fn put_tags(&self, ino: Ino, id: &FileId, new: BTreeMap<String, String>) -> Result<()> {
         self.pds.put_tags(id, &new).await?;
-        self.edit_tags(ino, |tags| tags.extend(new.into_iter().map(|(key, value)| (key, Value::String(value)))))
+        self.edit_tags(ino, |tags| {
+            tags.extend(new.into_iter().map(|(key, value)| (key, Value::String(value))))
+        })
     }
 
     fn edit_tags(&self, ino: Ino, edit: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Result<()> {

@@ -12,6 +12,7 @@
 //! one task at a time settles names and times there.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -32,6 +33,8 @@ pub struct Body {
     pub ino: Ino,
     /// Held while the body is being completed.
     pub completing: AsyncMutex<()>,
+    /// The draft is in the journal, which must hear of changes of its name and times.
+    pub recorded: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -77,7 +80,12 @@ impl Body {
             modified_is_explicit: false,
             pending: BTreeMap::new(),
         };
-        Arc::new(Body { ino, completing: AsyncMutex::new(()), state: Mutex::new(state) })
+        Arc::new(Body {
+            ino,
+            completing: AsyncMutex::new(()),
+            recorded: AtomicBool::new(false),
+            state: Mutex::new(state),
+        })
     }
 
     /// Where the bytes are now.
@@ -157,7 +165,12 @@ impl Body {
     ///
     /// # Errors
     /// The local disk refuses.
-    pub fn clear(&self, store: &Store, writer: &Arc<Writer>, placement: impl Fn() -> Placement) -> Result<()> {
+    pub fn clear(
+        &self,
+        store: &Store,
+        writer: &Arc<Writer>,
+        placement: impl Fn() -> Placement,
+    ) -> Result<()> {
         let mut state = lock(&self.state);
         let cut = match &state.stage {
             Stage::Draft { draft, .. } => draft.truncate(0)?,

@@ -62,7 +62,7 @@ impl DriveFs {
                     ..LocalAttributes::default()
                 };
                 let node = self.tree.insert_file(parent, file, local).ok_or_else(|| gone("make folder"))?;
-                self.creators.note(node.ino, caller.pid);
+                self.creators.note(node.ino, super::data::thread_group(caller.pid));
                 Ok(self.stat_of(node))
             }
             Created::Exists(_) => {
@@ -181,7 +181,7 @@ impl DriveFs {
         if let Some(body) = body {
             let in_draft = body.set_modified(time);
             if in_draft && matches!(body.stage(), Stage::Draft { .. }) {
-                return Ok(());
+                return self.record_again(&body);
             }
         }
         let wanted = format_time(time);

@@ -20,8 +20,9 @@ use crate::content::lock;
 use crate::error::{Error, Kind, Result};
 use crate::pds::model::File;
 use crate::pds::{Changed, Update};
+use crate::read::Remote;
 use crate::tree::{Lookup, names};
-use crate::write::Draft;
+use crate::write::{Draft, shard};
 
 /// Completions of one draft in a row because of conflicts: the kept copy's name may be taken, too.
 const MAX_ROUNDS: u32 = 4;
@@ -53,8 +54,8 @@ pub struct Status {
     pub uploads: Vec<UploadStatus>,
     /// Bytes of clean content on this machine.
     pub cached_bytes: u64,
-    /// Local files of an earlier run that was ended before they were on the drive.
-    pub left_behind: Vec<String>,
+    /// Files that an earlier run could not bring to the drive, and that are not there yet.
+    pub recovering: Vec<UploadStatus>,
 }
 
 /// One file on its way.
@@ -74,48 +75,104 @@ impl DriveFs {
     /// Brings a body to the drive and verifies it. Does nothing when it is there.
     ///
     /// # Errors
-    /// What kept it from being complete; the data is kept.
+    /// What kept it from being complete; the data is kept, and recorded in the journal.
     pub async fn complete(&self, body: &Arc<Body>) -> Result<()> {
         let _turn = body.completing.lock().await;
-        for round in 0..MAX_ROUNDS {
-            let Stage::Draft { draft, base } = body.stage() else { return Ok(()) };
-            if self.tree.node(body.ino).is_none_or(|node| !node.linked) {
-                return Ok(());
-            }
-            if let Some(base) = base {
-                let backed = draft.content().backed_len();
-                self.reader.ensure(&base, 0..backed).await?;
-            }
-            if draft.is_dirty() && draft.failure().is_none() {
-                self.keep_both_if_changed(&draft).await?;
-                self.describe(body, &draft);
-            }
-            match draft.finish().await {
-                Ok(file) => return self.settle(body, &draft, file).await,
-                Err(error) if error.kind() == Kind::Exists && round + 1 < MAX_ROUNDS => {
-                    self.give_conflict_name(&draft);
-                    draft.retry();
-                }
-                Err(error) => return Err(error.on(self.tree.path(body.ino))),
-            }
+        let Stage::Draft { draft, base } = body.stage() else { return Ok(()) };
+        if self.tree.node(body.ino).is_none_or(|node| !node.linked) {
+            return Ok(());
         }
-        Err(Error::new(Kind::Busy, "complete", "someone else keeps taking this name").on(self.tree.path(body.ino)))
+        if draft.is_dirty() && draft.failure().is_none() {
+            self.describe(body, &draft);
+        }
+        let done = match self.bring(&draft, base.as_ref()).await {
+            Ok(file) => self.settle(body, &draft, file).await,
+            Err(error) => Err(error),
+        };
+        done.map_err(|error| {
+            if draft.is_dirty() {
+                self.record_or_log(body, Some(&error));
+            }
+            error.on(self.tree.path(body.ino))
+        })
     }
 
-    /// The drive's content is not the one this draft is based on: ours becomes a file of its own.
-    async fn keep_both_if_changed(&self, draft: &Draft) -> Result<()> {
-        let Some(base) = draft.placement().base else { return Ok(()) };
+    /// Brings a draft to the drive: fetches what is missing of it, keeps out of the way of others' changes,
+    /// uploads. The file as the drive describes it then.
+    ///
+    /// # Errors
+    /// What kept it from being complete.
+    pub(super) async fn bring(&self, draft: &Draft, base: Option<&Arc<Remote>>) -> Result<Arc<File>> {
+        for _ in 0..MAX_ROUNDS {
+            if let Some(base) = base {
+                self.reader.ensure(base, 0..draft.content().backed_len()).await?;
+            }
+            if draft.is_dirty()
+                && draft.failure().is_none()
+                && let Some(file) = self.keep_both_if_changed(draft).await?
+            {
+                return Ok(file);
+            }
+            match draft.finish().await {
+                Ok(file) => return Ok(file),
+                Err(error) if error.kind() == Kind::Exists => {
+                    if let Some(file) = self.same_as_rival(draft).await? {
+                        return Ok(file);
+                    }
+                    self.give_conflict_name(draft);
+                    draft.retry();
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::new(Kind::Busy, "complete", "someone else keeps taking this name"))
+    }
+
+    /// When the drive's content is not the one this draft is based on, ours becomes a file of its own; but
+    /// when it has our bytes already (our own completion, told to a process that was killed), that is it.
+    async fn keep_both_if_changed(&self, draft: &Draft) -> Result<Option<Arc<File>>> {
+        let Some(base) = draft.placement().base else { return Ok(None) };
         match self.pds.file(&base.id).await {
-            Ok(now) if now.trashed => draft.replace(|placement| placement.base = None),
-            Ok(now) if now.revision != base.revision => {
+            Ok(now) if !now.trashed && now.revision == base.revision => {}
+            Ok(now) if !now.trashed => {
+                if let Some(file) = self.accept_if_same(now, draft).await? {
+                    return Ok(Some(file));
+                }
                 self.give_conflict_name(draft);
                 draft.replace(|placement| placement.base = None);
             }
-            Ok(_) => {}
+            Ok(_) => draft.replace(|placement| placement.base = None),
             Err(error) if error.kind() == Kind::NotFound => draft.replace(|placement| placement.base = None),
             Err(error) => return Err(error),
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// The entry that has our name, if it has our bytes, too.
+    async fn same_as_rival(&self, draft: &Draft) -> Result<Option<Arc<File>>> {
+        let Some(rival) = draft.rival() else { return Ok(None) };
+        match self.pds.file(&rival).await {
+            Ok(file) => self.accept_if_same(file, draft).await,
+            Err(error) if error.kind() == Kind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// When a file of the drive has the bytes of a draft, all of which are here, the draft is complete.
+    async fn accept_if_same(&self, file: File, draft: &Draft) -> Result<Option<Arc<File>>> {
+        let (version, size) = (draft.version(), draft.size());
+        let Some(crc64) = file.crc64.filter(|_| !file.is_folder() && file.size == size) else {
+            return Ok(None);
+        };
+        let local = Arc::clone(draft.content().file());
+        let hashed =
+            tokio::task::spawn_blocking(move || shard::hash(&local, 0..size, shard::Prefix::default()));
+        if hashed.await.map_err(|error| Error::io("hash", error.into()))??.crc64() != crc64 {
+            return Ok(None);
+        }
+        let file = Arc::new(file);
+        draft.accept(version, &file);
+        Ok(Some(file))
     }
 
     fn give_conflict_name(&self, draft: &Draft) {
@@ -145,10 +202,12 @@ impl DriveFs {
         if !linked {
             return self.remove_from_drive(&file).await;
         }
-        let renamed = self.tree.node(ino).and_then(|node| node.file).is_some_and(|before| before.id != file.id);
+        let renamed =
+            self.tree.node(ino).and_then(|node| node.file).is_some_and(|before| before.id != file.id);
         self.tree.publish(ino, Arc::clone(&file));
         self.creators.renew(ino);
         if body.settle(&self.store).is_some() {
+            self.strike(body, draft);
             self.tree.set_local(ino, |local| local.modified_at = None);
         }
         let placement = draft.placement();
@@ -165,7 +224,8 @@ impl DriveFs {
 
     /// Shows a node under the name the drive has for it, if that is free.
     fn show_as(&self, ino: crate::tree::Ino, parent: crate::tree::Ino, name: &str) {
-        let free = |name: &str| !matches!(self.tree.lookup(parent, name), Lookup::Found(node) if node.ino != ino);
+        let free =
+            |name: &str| !matches!(self.tree.lookup(parent, name), Lookup::Found(node) if node.ino != ino);
         let name = names::first_free(name, |name| !free(name));
         self.tree.relocate(ino, parent, &name);
         self.tree.unload(parent);
@@ -196,10 +256,12 @@ impl DriveFs {
                 self.tree.publish(ino, Arc::clone(&file));
                 Ok(file)
             }
-            Changed::Exists { .. } => {
-                Err(Error::new(Kind::Exists, "rename", "another file took the name on the drive in the meantime")
-                    .on(&placement.name))
-            }
+            Changed::Exists { .. } => Err(Error::new(
+                Kind::Exists,
+                "rename",
+                "another file took the name on the drive in the meantime",
+            )
+            .on(&placement.name)),
         }
     }
 
@@ -231,8 +293,7 @@ impl DriveFs {
 
     /// Tries everything that is dirty once more, until `deadline`. Tells how far it is after each file.
     pub async fn drain(self: &Arc<Self>, deadline: Instant, progress: impl Fn(Progress)) -> DrainReport {
-        self.tasks.close();
-        let mut report = DrainReport::default();
+        let mut report = DrainReport { incomplete: self.drain_recovering(deadline).await };
         let mut waiting = self.dirty_bodies();
         let mut running = FuturesUnordered::new();
         let mut ticks = tokio::time::interval(std::time::Duration::from_millis(200));
@@ -246,8 +307,14 @@ impl DriveFs {
                 let fs = Arc::clone(self);
                 running.push(async move {
                     let result = tokio::time::timeout_at(deadline.into(), fs.complete(&body)).await;
-                    let late = || Error::new(Kind::Timeout, "complete", "there was no time left to finish this upload");
-                    (body, result.unwrap_or_else(|_| Err(late())))
+                    let late = || {
+                        Error::new(Kind::Timeout, "complete", "there was no time left to finish this upload")
+                    };
+                    let result = result.unwrap_or_else(|_| {
+                        fs.record_or_log(&body, Some(&late()));
+                        Err(late())
+                    });
+                    (body, result)
                 });
             }
             tokio::select! {
@@ -302,18 +369,17 @@ impl DriveFs {
         };
         let mut uploads: Vec<UploadStatus> = self.dirty_bodies().into_iter().filter_map(upload).collect();
         uploads.sort_by(|a, b| a.path.cmp(&b.path));
-        let left_behind = self.left_behind.iter().map(|path| path.display().to_string()).collect();
         Status {
             dirty_files: uploads.len() as u64,
             uploads,
             cached_bytes: self.store.cached_bytes(),
-            left_behind,
+            recovering: self.recovering(),
         }
     }
 }
 
 /// The attributes set so far, as the tags they are kept in.
-fn pending_tags(body: &Body) -> BTreeMap<String, String> {
+pub(super) fn pending_tags(body: &Body) -> BTreeMap<String, String> {
     let as_tag = |(name, value): (String, Vec<u8>)| Some((foreign::key_of(&name)?, foreign::encode(&value)));
     body.pending().into_iter().filter_map(as_tag).collect()
 }

@@ -10,6 +10,7 @@ use super::attr::{format_time, to_millis};
 use super::body::{Body, Stage};
 use super::handle::{Close, FileHandle, OnClose, on_close};
 use super::{Caller, DriveFs, MAX_AHEAD_BYTES, Stat, gone};
+use crate::config::Fsync;
 use crate::content::lock;
 use crate::error::{Error, Kind, Result};
 use crate::pds::NewAttributes;
@@ -71,7 +72,10 @@ impl DriveFs {
         if mode.truncate && mode.write {
             body.clear(&self.store, &self.writer, || self.placement(ino))?;
         }
-        Ok(Opened { handle: self.add_handle(&node, body, mode, caller), keep_cache: keep_cache && !mode.truncate })
+        Ok(Opened {
+            handle: self.add_handle(&node, body, mode, caller),
+            keep_cache: keep_cache && !mode.truncate,
+        })
     }
 
     fn add_handle(&self, node: &Node, body: Arc<Body>, mode: OpenMode, caller: Caller) -> u64 {
@@ -92,7 +96,8 @@ impl DriveFs {
     fn body(&self, node: &Node) -> Result<(Arc<Body>, bool)> {
         let mut bodies = lock(&self.bodies);
         if let Some(body) = bodies.get(&node.ino) {
-            let unchanged = node.file.as_ref().is_none_or(|file| body.revision().as_ref() == Some(&file.revision));
+            let unchanged =
+                node.file.as_ref().is_none_or(|file| body.revision().as_ref() == Some(&file.revision));
             if unchanged || body.is_dirty() {
                 return Ok((Arc::clone(body), unchanged));
             }
@@ -110,7 +115,9 @@ impl DriveFs {
         let parent = node.as_ref().map_or(ROOT, |node| node.parent);
         let parent_id = base.as_ref().and_then(|file| file.parent.clone());
         Placement {
-            parent: parent_id.or_else(|| self.folder_id(parent).ok()).unwrap_or_else(crate::pds::model::FileId::root),
+            parent: parent_id
+                .or_else(|| self.folder_id(parent).ok())
+                .unwrap_or_else(crate::pds::model::FileId::root),
             name: match &base {
                 Some(file) => file.name.to_string(),
                 None => node.map_or_else(String::new, |node| node.name.to_string()),
@@ -186,7 +193,8 @@ impl DriveFs {
         if buffer.is_empty() {
             return Some(Ok(0));
         }
-        if let Some(remote) = remote.filter(|remote| !content.missing(range.start..remote.size()).is_empty()) {
+        if let Some(remote) = remote.filter(|remote| !content.missing(range.start..remote.size()).is_empty())
+        {
             let plan = lock(&handle.window).plan(range.clone(), remote.size().max(range.end));
             let ahead = plan.ahead.start.min(remote.size())..plan.ahead.end.min(remote.size());
             if !ahead.is_empty() {
@@ -239,7 +247,12 @@ impl DriveFs {
         handle.wrote.store(true, Ordering::Relaxed);
         let offset = (!handle.append).then_some(offset);
         let ino = handle.body.ino;
-        handle.body.change(&self.store, &self.writer, || self.placement(ino), |draft| draft.write(data, offset))?;
+        handle.body.change(
+            &self.store,
+            &self.writer,
+            || self.placement(ino),
+            |draft| draft.write(data, offset),
+        )?;
         Ok(())
     }
 
@@ -311,18 +324,29 @@ impl DriveFs {
             has_duplicates: !handle_wrote && by_opener && self.has_duplicates(handle.opener, handle.body.ino),
         };
         match on_close(close) {
-            OnClose::Nothing | OnClose::Defer => Ok(()),
+            OnClose::Nothing => Ok(()),
+            OnClose::Defer => tokio::task::block_in_place(|| self.record(&handle.body, None)),
             OnClose::Complete => self.complete(&handle.body).await,
         }
     }
 
-    /// Makes what was written durable: complete on the drive.
+    /// Makes what was written durable: on the local disk, from where it reaches the drive also after a power
+    /// cut; or with `--fsync drive` on the drive.
     ///
     /// # Errors
-    /// What kept the content from being complete on the drive.
+    /// The local disk fails or is full; what kept the content from being complete on the drive.
     pub async fn fsync(&self, number: u64) -> Result<()> {
         let handle = self.handle(number, "fsync")?;
-        if handle.writable { self.complete(&handle.body).await } else { Ok(()) }
+        match (handle.body.current_draft(), self.options.fsync) {
+            (None, _) => Ok(()),
+            (Some(draft), Fsync::Local) => tokio::task::block_in_place(|| {
+                // Extents first: what is written after this is not promised.
+                let snapshot = draft.snapshot();
+                draft.content().sync()?;
+                self.record_snapshot(&handle.body, &draft, snapshot, None)
+            }),
+            (Some(_), Fsync::Drive) => self.complete(&handle.body).await,
+        }
     }
 
     /// The last descriptor of a handle was closed. What is still dirty is completed in the background.
@@ -337,7 +361,7 @@ impl DriveFs {
             }
             return;
         }
-        if body.is_dirty() && handle.changed.load(Ordering::Relaxed) && !self.handles.has_writer(&body) {
+        if body.is_dirty() && handle.writable && !self.handles.has_writer(&body) {
             let fs = Arc::clone(self);
             let task = async move {
                 if let Err(error) = fs.complete(&body).await {
@@ -369,6 +393,7 @@ impl DriveFs {
         drop(bodies);
         if let Stage::Draft { draft, .. } = body.stage() {
             draft.discard();
+            self.strike(body, &draft);
             self.store.discard(draft.content());
         }
     }
@@ -402,6 +427,7 @@ pub(super) fn thread_group(pid: u32) -> u32 {
         return 0;
     }
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:")).and_then(|id| id.trim().parse().ok());
+    let group =
+        status.lines().find_map(|line| line.strip_prefix("Tgid:")).and_then(|id| id.trim().parse().ok());
     group.unwrap_or(pid)
 }

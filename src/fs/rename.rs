@@ -48,7 +48,9 @@ impl DriveFs {
             require_same_kind(&source, target)?;
         }
         if source.is_folder() && self.tree.is_below(new_parent, source.ino) {
-            return Err(Error::new(Kind::Invalid, "rename", "a folder cannot go into itself").on(&source.name));
+            return Err(
+                Error::new(Kind::Invalid, "rename", "a folder cannot go into itself").on(&source.name)
+            );
         }
         match target {
             None => self.move_to(source, new_parent, new_name).await,
@@ -68,7 +70,8 @@ impl DriveFs {
     async fn move_to(&self, source: Node, new_parent: Ino, new_name: &str) -> Result<()> {
         let folder = self.folder_id(new_parent)?;
         let body = lock(&self.bodies).get(&source.ino).cloned();
-        let _turn = match &body {
+        let turn = body.clone();
+        let _turn = match &turn {
             Some(body) => Some(body.completing.lock().await),
             None => None,
         };
@@ -88,7 +91,7 @@ impl DriveFs {
             self.tree.publish(source.ino, Arc::new(file));
         }
         self.tree.relocate(source.ino, new_parent, new_name);
-        Ok(())
+        body.map_or(Ok(()), |body| self.record_again(&body))
     }
 
     async fn move_on_drive(
@@ -113,7 +116,8 @@ impl DriveFs {
                 if let Some(dir) = self.tree.by_id(folder) {
                     self.tree.unload(dir);
                 }
-                Err(Error::new(Kind::Exists, "rename", "another client has just taken this name").on(new_name))
+                Err(Error::new(Kind::Exists, "rename", "another client has just taken this name")
+                    .on(new_name))
             }
         }
     }
@@ -179,7 +183,8 @@ impl DriveFs {
         let Created::Rapid { .. } = self.pds.create_file(&request).await? else { return Ok(None) };
         let merged = self.pds.file(&old.id).await?;
         if merged.size != file.size || merged.crc64 != file.crc64 {
-            return Err(Error::new(Kind::Corrupt, "rename", "the drive replaced the file by other bytes").on(&old.name));
+            return Err(Error::new(Kind::Corrupt, "rename", "the drive replaced the file by other bytes")
+                .on(&old.name));
         }
         Ok(Some(merged))
     }
@@ -200,7 +205,8 @@ impl DriveFs {
 
     async fn hold_open(&self, target: &Node) {
         let body = lock(&self.bodies).get(&target.ino).cloned();
-        if let Some(Stage::Clean(remote)) = body.filter(|_| self.tree.opens(target.ino) > 0).map(|body| body.stage())
+        if let Some(Stage::Clean(remote)) =
+            body.filter(|_| self.tree.opens(target.ino) > 0).map(|body| body.stage())
             && let Err(error) = self.reader.hold(&remote).await
         {
             tracing::debug!(%error, "an open file that is replaced may become unreadable");
@@ -230,8 +236,12 @@ fn rebase_name(placement: &mut crate::write::Placement, file: &File) {
 
 fn require_same_kind(source: &Node, target: &Node) -> Result<()> {
     match (source.is_folder(), target.is_folder()) {
-        (false, true) => Err(Error::new(Kind::IsDirectory, "rename", "the new name is a folder").on(&target.name)),
-        (true, false) => Err(Error::new(Kind::NotDirectory, "rename", "the new name is a file").on(&target.name)),
+        (false, true) => {
+            Err(Error::new(Kind::IsDirectory, "rename", "the new name is a folder").on(&target.name))
+        }
+        (true, false) => {
+            Err(Error::new(Kind::NotDirectory, "rename", "the new name is a file").on(&target.name))
+        }
         (true, true) | (false, false) => Ok(()),
     }
 }

@@ -33,7 +33,7 @@ impl Pds {
     ///
     /// # Errors
     /// [`Kind::Corrupt`] when the service has other bytes; [`Kind::Quota`];
-    /// [`code::UPLOAD_NOT_FOUND`](super::code::UPLOAD_NOT_FOUND) when the upload is gone and the file is not
+    /// [`code::UPLOAD_NOT_FOUND`] when the upload is gone and the file is not
     /// what it should be: start again.
     pub async fn complete(&self, upload: &UploadKey, expect: Expect) -> Result<File> {
         const OP: &str = "complete";

@@ -57,7 +57,11 @@ impl Window {
         self.ahead = 0;
         let now = aligned(range.clone(), size);
         // The first touch of a file at its start is most often the start of a stream.
-        let now = if touched_before || range.start > 0 { now } else { now.start..now.end.max(FIRST_BYTES).min(size) };
+        let now = if touched_before || range.start > 0 {
+            now
+        } else {
+            now.start..now.end.max(FIRST_BYTES).min(size)
+        };
         self.asked = now.end;
         Plan { ahead: now.end..now.end, now }
     }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue};
@@ -145,6 +146,10 @@ async fn answer(front: Front, endpoint: Endpoint, request: Request) -> ApiResult
     let _turn = front.in_work.acquire().await.map_err(|e| ApiError::internal("take requests", e))?;
     let too_large =
         || ApiError::new(413, "InvalidParameterOutOfRange.Body", "The request body is too large.");
+    if request.body().size_hint().lower() > MAX_BODY_BYTES as u64 {
+        data::drain(request.into_body()).await;
+        return Err(too_large());
+    }
     let body = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES);
     let body = tokio::time::timeout(BODY_WAIT, body)
         .await

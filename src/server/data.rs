@@ -288,12 +288,15 @@ pub fn attachment(name: &str) -> String {
     header
 }
 
-/// Reads and throws away a body, within bounds.
+/// Reads and throws away a body, within bounds; one that announces more than them is not begun.
 pub async fn drain(body: Body) {
     drain_stream(body.into_data_stream()).await;
 }
 
 async fn drain_stream(mut body: BodyDataStream) {
+    if http_body::Body::size_hint(&body).lower() > MAX_DRAIN_BYTES as u64 {
+        return;
+    }
     let mut left = MAX_DRAIN_BYTES;
     while left > 0 {
         match tokio::time::timeout(BODY_WAIT, body.next()).await {

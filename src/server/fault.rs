@@ -22,8 +22,8 @@ use super::reply::{ApiError, DataError};
 
 /// Replies to be altered are at most this large; what is larger is cut short.
 const MAX_ALTERED_BYTES: usize = 64 << 20;
-/// A huge reply is this many times [`HUGE_PIECE`]: 256 MiB, more than any client should take in.
-const HUGE_PIECES: usize = 256;
+/// A huge reply is this many times [`HUGE_PIECE`]: 128 MiB, more than any client should take in.
+const HUGE_PIECES: usize = 128;
 const HUGE_PIECE: &[u8] = &[b' '; 1 << 20];
 
 /// Something to go wrong.
@@ -54,7 +54,7 @@ pub enum FaultAction {
     WrongCrc,
     /// It is handled, but the reply is a web page.
     NotJson,
-    /// It is handled, but the reply is 256 MiB of nothing.
+    /// It is handled, but the reply is 128 MiB of nothing.
     HugeReply,
     /// The URL counts as expired.
     ExpiredUrl,
@@ -206,17 +206,20 @@ fn replace_body(response: Response, body: Body, content_type: &'static str) -> R
 /// The head as it was, the length as announced, half of the bytes, then nothing.
 async fn cut_body(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    let len = body.size_hint().exact().unwrap_or(0);
+    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
+    let len = announced.or_else(|| body.size_hint().exact()).unwrap_or(0);
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
-    let mut left = len / 2;
-    let half = body.into_data_stream().map(move |piece| {
-        let piece = piece?;
-        let take = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
-        if take == 0 {
-            return Err(axum::Error::new(std::io::Error::other("cut as ordered")));
+    let half = stream::unfold((body.into_data_stream(), len / 2), |(mut body, left)| async move {
+        if left == 0 {
+            // Lets the connection send what it has before it fails.
+            tokio::task::yield_now().await;
+            return Some((Err(axum::Error::new(std::io::Error::other("cut as ordered"))), (body, 0)));
         }
-        left -= take as u64;
-        Ok(piece.slice(..take))
+        let piece = body.next().await?;
+        let piece =
+            piece.map(|piece| piece.slice(..piece.len().min(usize::try_from(left).unwrap_or(usize::MAX))));
+        let left = left - piece.as_ref().map_or(left, |piece| piece.len() as u64);
+        Some((piece, (body, left)))
     });
     Response::from_parts(parts, Body::from_stream(half))
 }

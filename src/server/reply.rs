@@ -119,7 +119,7 @@ impl ApiError {
 
     /// The answer to a failed file operation of the server.
     pub fn io(what: &str, error: &std::io::Error) -> Self {
-        if matches!(error.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)) {
+        if matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded) {
             return ApiError::disk_full();
         }
         ApiError::internal(what, error)

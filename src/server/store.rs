@@ -63,13 +63,11 @@ impl Store {
         fs::create_dir_all(dir).map_err(failed)?;
         refuse_foreign(dir)?;
         let lock = take_lock(dir)?;
-        for number in 0..=255u8 {
-            fs::create_dir_all(dir.join(format!("blobs/{number:02x}"))).map_err(failed)?;
-        }
+        fs::create_dir_all(dir.join("blobs")).map_err(failed)?;
         let damaged = |error: rusqlite::Error| unreadable(dir, error);
         let connection = connect(dir).map_err(damaged)?;
         prepare(&connection, dir)?;
-        sync_dir(&dir.join("blobs")).and_then(|()| sync_dir(dir)).map_err(failed)?;
+        sync_dir(dir).map_err(failed)?;
         let (writer, jobs) = mpsc::sync_channel(MAX_QUEUE);
         let thread = std::thread::Builder::new()
             .name("pds-store".into())
@@ -124,14 +122,6 @@ impl Store {
         result
     }
 
-    /// A value of the `meta` table, made by `fresh` when it is not there yet.
-    pub fn constant(&self, key: &'static str, fresh: Vec<u8>) -> ApiResult<Vec<u8>> {
-        self.write(move |c| {
-            c.execute("INSERT OR IGNORE INTO meta VALUES (?1, ?2)", (key, fresh))?;
-            Ok(c.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))?)
-        })
-    }
-
     /// Where the bytes named `file` are.
     pub fn blob_path(&self, file: &str) -> PathBuf {
         self.dir.join("blobs").join(file)
@@ -145,13 +135,22 @@ impl Store {
     /// Opens the file of an upload for writing, making it (durably) when it is not there.
     pub fn open_staging(&self, file: &str) -> io::Result<File> {
         let path = self.blob_path(file);
-        match File::options().read(true).write(true).create_new(true).open(&path) {
-            Ok(created) => {
-                sync_dir(path.parent().unwrap_or(&self.dir))?;
-                Ok(created)
+        let folder = path.parent().unwrap_or(&self.dir);
+        let make = || File::options().read(true).write(true).create_new(true).open(&path);
+        let made = match make() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(folder)?;
+                sync_dir(&self.dir.join("blobs"))?;
+                make()
             }
+            made => made,
+        };
+        match made {
+            Ok(file) => sync_dir(folder).map(|()| file),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                File::options().read(true).write(true).open(&path)
+                let file = File::options().read(true).write(true).open(&path)?;
+                // Whoever made it may not have come to this yet.
+                sync_dir(folder).map(|()| file)
             }
             Err(error) => Err(error),
         }
@@ -193,6 +192,12 @@ impl Drop for Store {
             let _ = thread.join();
         }
     }
+}
+
+/// A value of the `meta` table, which is `fresh` when it is not there yet.
+pub fn constant(c: &Connection, key: &str, fresh: &[u8]) -> ApiResult<Vec<u8>> {
+    c.execute("INSERT OR IGNORE INTO meta VALUES (?1, ?2)", (key, fresh))?;
+    Ok(c.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0))?)
 }
 
 /// Marks bytes for removal after the commit.

@@ -35,7 +35,9 @@ impl Change {
         match (item.op, item.file) {
             (DeltaOp::Delete | DeltaOp::Trash, _) => Change::Gone(item.file_id),
             (_, Some(file)) if file.trashed => Change::Gone(item.file_id),
-            (_, Some(file)) if file.parent.is_some() && !file.updated_at.is_empty() => Change::Now(Box::new(file)),
+            (_, Some(file)) if file.parent.is_some() && !file.updated_at.is_empty() => {
+                Change::Now(Box::new(file))
+            }
             (
                 DeltaOp::Create
                 | DeltaOp::Overwrite

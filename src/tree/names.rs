@@ -91,7 +91,11 @@ pub fn with_note(name: &str, note: &str) -> String {
 /// [`Kind::NotUnicode`] and [`Kind::NameTooLong`]: the service takes 1 to 1,024 bytes of UTF-8 (4.2).
 pub fn check(name: &std::ffi::OsStr) -> Result<&str> {
     if name.len() > MAX_NAME_BYTES {
-        return Err(Error::new(Kind::NameTooLong, "use a name", "the drive takes names of at most 1,024 bytes"));
+        return Err(Error::new(
+            Kind::NameTooLong,
+            "use a name",
+            "the drive takes names of at most 1,024 bytes",
+        ));
     }
     name.to_str().ok_or_else(|| {
         Error::new(Kind::NotUnicode, "use a name", "the drive takes names in UTF-8 only").on(name.display())
@@ -118,10 +122,7 @@ mod tests {
 
     #[test]
     fn a_suffix_never_takes_a_real_name() {
-        assert_eq!(
-            shown(&[("a", "1", "1"), ("a", "2", "2"), ("a (2)", "3", "3")]),
-            ["a", "a (3)", "a (2)"]
-        );
+        assert_eq!(shown(&[("a", "1", "1"), ("a", "2", "2"), ("a (2)", "3", "3")]), ["a", "a (3)", "a (2)"]);
     }
 
     #[test]

@@ -36,7 +36,12 @@ fn what_changed_here_while_a_listing_was_under_way_stays() {
     tree.remove(tree.by_id(&FileId::from("a")).unwrap());
     tree.insert_file(ROOT, file("n", "root", "new", "1"), LocalAttributes::default());
     tree.insert_draft(ROOT, "draft", LocalAttributes::default());
-    tree.apply_listing(ROOT, vec![file("a", "root", "a", "1"), file("b", "root", "b", "1")], asked, Instant::now());
+    tree.apply_listing(
+        ROOT,
+        vec![file("a", "root", "a", "1"), file("b", "root", "b", "1")],
+        asked,
+        Instant::now(),
+    );
     assert_eq!(names(&tree), ["b", "draft", "new"]);
 }
 

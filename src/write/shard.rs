@@ -53,8 +53,9 @@ impl Prefix {
     pub fn context(&self) -> Sha1Context {
         debug_assert_eq!(self.len % 64, 0, "a shard boundary is a multiple of 64");
         let state = self.sha1.serialize();
-        let word =
-            |i: usize| u32::from_le_bytes([state[4 * i], state[4 * i + 1], state[4 * i + 2], state[4 * i + 3]]);
+        let word = |i: usize| {
+            u32::from_le_bytes([state[4 * i], state[4 * i + 1], state[4 * i + 2], state[4 * i + 3]])
+        };
         Sha1Context { h: [word(0), word(1), word(2), word(3), word(4)], part_offset: self.len }
     }
 }
@@ -63,6 +64,13 @@ impl Prefix {
 pub struct Hashed {
     after: Prefix,
     crc64: u64,
+}
+
+impl Hashed {
+    /// CRC-64/XZ of the bytes that were hashed.
+    pub fn crc64(&self) -> u64 {
+        self.crc64
+    }
 }
 
 /// Hashes `range` of `file`, going on from `before`. Blocks on the disk and the processor.
@@ -209,7 +217,9 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_one_the_service_publishes() {
-        for (text, crc) in [("", 0), ("123456789", 11051210869376104954), ("hello world", 5981764153023615706)] {
+        for (text, crc) in
+            [("", 0), ("123456789", 11051210869376104954), ("hello world", 5981764153023615706)]
+        {
             let mut shards = Shards::new(64);
             seal_all(&mut shards, &file(text.as_bytes()), text.len() as u64);
             assert_eq!(shards.end().crc64(), crc);

@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use super::shard::{Hashed, Prefix, Shards};
 use crate::error::{Error, Kind, Result};
-use crate::pds::model::{File, RevisionId};
+use crate::pds::model::{File, FileId, RevisionId};
 use crate::pds::{
     Created, Expect, PartReceipt, PartRequest, PartUrl, UploadKey, UploadedPart, code, is_expired,
 };
@@ -169,6 +169,8 @@ pub struct Upload {
     rewinds: u32,
     restarts: u32,
     base_revision: Option<RevisionId>,
+    /// Who has the name.
+    rival: Option<FileId>,
 }
 
 impl Upload {
@@ -184,6 +186,7 @@ impl Upload {
             rewinds: 0,
             restarts: 0,
             base_revision: None,
+            rival: None,
         }
     }
 
@@ -208,6 +211,11 @@ impl Upload {
         self.base_revision = revision;
     }
 
+    /// Who has the name, after `create` was refused for it.
+    pub fn rival(&self) -> Option<FileId> {
+        self.rival.clone()
+    }
+
     /// What was learnt about the drive.
     pub fn habits(&self) -> Habits {
         self.habits
@@ -216,7 +224,11 @@ impl Upload {
     /// Bytes the drive has acknowledged.
     pub fn sent_bytes(&self) -> u64 {
         let Phase::Sending(transfer) = &self.phase else {
-            return if matches!(self.phase, Phase::Completing | Phase::Done) { self.hashed_bytes() } else { 0 };
+            return if matches!(self.phase, Phase::Completing | Phase::Done) {
+                self.hashed_bytes()
+            } else {
+                0
+            };
         };
         let sent = |(index, part): (usize, &Part)| match part.state {
             PartState::Sent => self.shards.range(index).end - self.shards.range(index).start,
@@ -407,14 +419,19 @@ impl Upload {
                 self.phase = Phase::Sending(transfer);
                 Outcome::Continue
             }
-            Created::Exists(_) => self.fail(Error::new(
-                Kind::Exists,
-                "create",
-                "another file took this name on the drive in the meantime",
-            )),
-            Created::Rapid { .. } | Created::Folder(_) => {
-                self.fail(Error::new(Kind::Protocol, "create", "the service answered with something not asked for"))
+            Created::Exists(existing) => {
+                self.rival = Some(existing.id);
+                self.fail(Error::new(
+                    Kind::Exists,
+                    "create",
+                    "another file took this name on the drive in the meantime",
+                ))
             }
+            Created::Rapid { .. } | Created::Folder(_) => self.fail(Error::new(
+                Kind::Protocol,
+                "create",
+                "the service answered with something not asked for",
+            )),
         }
     }
 
@@ -460,7 +477,11 @@ impl Upload {
             // hashing them again finds out.
             Ok(_) => {
                 self.rewind(self.shards.range(index).start);
-                self.restart(Error::new(Kind::Corrupt, "send a part", "the local file changes while it is sent"))
+                self.restart(Error::new(
+                    Kind::Corrupt,
+                    "send a part",
+                    "the local file changes while it is sent",
+                ))
             }
             Err(error) if is_gone(&error) => self.restart(error),
             Err(error) if worn_out => self.fail(error),
@@ -468,7 +489,9 @@ impl Upload {
                 part.state = PartState::Sealed;
                 Outcome::Continue
             }
-            Err(error) if error.code() == code::PART_ALREADY_EXIST || error.code() == code::PART_NOT_SEQUENTIAL => {
+            Err(error)
+                if error.code() == code::PART_ALREADY_EXIST || error.code() == code::PART_NOT_SEQUENTIAL =>
+            {
                 part.state = PartState::Unclear;
                 Outcome::Continue
             }
@@ -494,7 +517,9 @@ impl Upload {
             let range = self.shards.range(index);
             let stored = listed.iter().find(|stored| stored.number as usize == index + 1);
             part.state = match (&part.state, stored) {
-                (PartState::Unclear | PartState::Sent, Some(stored)) if stored.len == range.end - range.start => {
+                (PartState::Unclear | PartState::Sent, Some(stored))
+                    if stored.len == range.end - range.start =>
+                {
                     PartState::Sent
                 }
                 (PartState::Unclear | PartState::Sent, Some(_)) => {
@@ -518,7 +543,9 @@ impl Upload {
         self.phase = Phase::Idle;
         self.hashing = None;
         if self.restarts > MAX_RESTARTS {
-            return self.fail(error);
+            // An upload that is gone is no missing file to whoever closes one.
+            let worn_out = Error::new(Kind::Unavailable, "upload", "the drive keeps giving the upload up");
+            return self.fail(if is_gone(&error) { worn_out.caused_by(error) } else { error });
         }
         Outcome::Restart
     }

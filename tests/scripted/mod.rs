@@ -27,6 +27,8 @@ pub enum Step {
     Stall(Vec<u8>),
     /// These bytes before the body of the request has been read.
     Early(Vec<u8>),
+    /// Nothing, not even reading the body of the request.
+    Deaf,
     /// Something is done once the request is here, then the step is taken.
     Meanwhile(Box<dyn FnOnce() + Send>, Box<Step>),
 }
@@ -126,6 +128,9 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
         if let Some(Step::Early(bytes)) = &step {
             let _ = stream.write_all(bytes).await;
         }
+        if let Some(Step::Deaf) = &step {
+            std::future::pending().await
+        }
         let len = request.header("content-length").map_or(0, |len| len.parse().unwrap());
         while buffer.len() < len {
             if stream.read_buf(&mut buffer).await.unwrap_or(0) == 0 {
@@ -148,7 +153,7 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
                 stream.write_all(&bytes).await.unwrap();
                 std::future::pending().await
             }
-            Some(Step::Early(_) | Step::Meanwhile(..)) => {}
+            Some(Step::Early(_) | Step::Deaf | Step::Meanwhile(..)) => {}
             None => stream.write_all(&bytes(400, "{\"code\":\"ScriptEnded\"}")).await.unwrap(),
         }
     }

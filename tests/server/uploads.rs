@@ -51,3 +51,398 @@ fn the_official_test_vector_of_midstates() {
     let file = bed.expect(200, "/v2/file/complete", upload.body());
     assert_eq!(file["content_hash"], "392AF61CCA9BC02502B0BB03B45ABD78601DD1DF");
 }
+
+#[test]
+fn serial_parts_come_in_order_and_once() {
+    let bed = Bed::new();
+    let bytes = noise(3, 2 * PART);
+    let upload = bed.create("root", "s", 3);
+    assert_eq!(bed.put(&upload.urls[1], &[], &bytes[PART..]).xml_error(), (400, "PartNotSequential".into()));
+    assert_eq!(bed.put(&upload.urls[0], &[], &bytes[..PART]).status, 200);
+    let again = bed.put(&upload.urls[0], &[], b"something else");
+    assert_eq!(again.xml_error(), (409, "PartAlreadyExist".into()));
+    assert!(again.text().contains("<PartNumber>1</PartNumber>"));
+    assert_eq!(bed.put(&upload.urls[2], &[], b"x").xml_error(), (400, "PartNotSequential".into()));
+    assert_eq!(bed.put(&upload.urls[1], &[], &bytes[PART..]).status, 200);
+    let file = bed.expect(200, "/v2/file/complete", upload.body());
+    assert_eq!(file["content_hash"], sha1(&bytes));
+}
+
+#[test]
+fn serial_parts_may_have_any_length() {
+    let bed = Bed::with(|options| options.min_part_bytes = 1);
+    let bytes = noise(4, 1000);
+    let upload = bed.create("root", "s", 5);
+    for (url, range) in upload.urls.iter().zip([0..1, 1..64, 64..65, 65..999, 999..1000]) {
+        assert_eq!(bed.put(url, &[], &bytes[range]).status, 200);
+    }
+    let file = bed.expect(200, "/v2/file/complete", upload.body_with("crc64_hash", crc(&bytes).to_string()));
+    assert_eq!(file["content_hash"], sha1(&bytes));
+    assert_eq!(bed.read(&upload.file_id), bytes);
+}
+
+#[test]
+fn an_empty_file_is_one_empty_part() {
+    let bed = Bed::new();
+    let upload = bed.create("root", "empty", 1);
+    assert_eq!(
+        bed.refused("/v2/file/complete", upload.body()),
+        (400, "InvalidParameter.PartInfoList".into())
+    );
+    assert_eq!(bed.put(&upload.urls[0], &[], b"").header("etag"), "\"D41D8CD98F00B204E9800998ECF8427E\"");
+    let file = bed.expect(200, "/v2/file/complete", upload.body_with("crc64_hash", "0"));
+    assert_eq!((&file["size"], &file["crc64_hash"]), (&json!(0), &json!("0")));
+    assert_eq!(file["content_hash"], "DA39A3EE5E6B4B0D3255BFEF95601890AFD80709");
+    assert_eq!(bed.read(&upload.file_id), b"");
+}
+
+#[test]
+fn a_parallel_part_may_be_replaced_until_complete() {
+    let bed = Bed::new();
+    let bytes = noise(5, 2 * PART);
+    let upload = parallel(&bed, "r", &plan(&bytes, PART));
+    let wrong = noise(6, PART);
+    assert_eq!(bed.put(&upload.urls[0], &[], &wrong).status, 200);
+    assert_eq!(bed.put(&upload.urls[1], &[], &bytes[PART..]).status, 200);
+    let code = (400, "InvalidParameter.ParallelSha1Ctx".to_owned());
+    assert_eq!(bed.refused("/v2/file/complete", upload.body()), code);
+    for attempt in 0..3 {
+        assert_eq!(
+            bed.put(&upload.urls[0], &[], if attempt == 1 { &wrong } else { &bytes[..PART] }).status,
+            200
+        );
+    }
+    let file = bed.expect(200, "/v2/file/complete", upload.body());
+    assert_eq!(file["content_hash"], sha1(&bytes));
+    assert_eq!(bed.read(&upload.file_id), bytes);
+}
+
+/// A part too long lies over the next one. That is found, and what was stored there is whole afterwards.
+#[test]
+fn overlapping_parts_are_found_and_corrupt_nothing() {
+    let bed = Bed::new();
+    let bytes = noise(7, 3 * PART);
+    let upload = parallel(&bed, "o", &plan(&bytes, PART));
+    assert_eq!(bed.put(&upload.urls[1], &[], &bytes[PART..2 * PART]).status, 200);
+    assert_eq!(bed.put(&upload.urls[2], &[], &bytes[2 * PART..]).status, 200);
+    assert_eq!(bed.put(&upload.urls[0], &[], &noise(8, 3 * PART)).status, 200);
+    let code = (400, "InvalidParameter.ParallelSha1Ctx".to_owned());
+    assert_eq!(bed.refused("/v2/file/complete", upload.body()), code);
+    assert_eq!(bed.put(&upload.urls[0], &[], &bytes[..PART]).status, 200);
+    bed.expect(200, "/v2/file/complete", upload.body_with("crc64_hash", crc(&bytes).to_string()));
+    assert_eq!(bed.read(&upload.file_id), bytes);
+}
+
+#[test]
+fn a_context_that_is_not_the_true_midstate_is_refused_at_complete() {
+    let bed = Bed::new();
+    let bytes = noise(9, 2 * PART);
+    let other = noise(10, 2 * PART);
+    let mut parts = plan(&bytes, PART);
+    parts[1]["parallel_sha1_ctx"] = context(&other[..PART]);
+    let upload = parallel(&bed, "c", &parts);
+    assert_eq!(bed.put(&upload.urls[0], &[], &bytes[..PART]).status, 200);
+    assert_eq!(bed.put(&upload.urls[1], &[], &bytes[PART..]).status, 200);
+    let code = (400, "InvalidParameter.ParallelSha1Ctx".to_owned());
+    assert_eq!(bed.refused("/v2/file/complete", upload.body()), code);
+    // With the true context the upload goes on.
+    let list = upload.body_with("part_info_list", vec![plan(&bytes, PART).remove(1)]);
+    let url = urls(&bed.expect(200, "/v2/file/get_upload_url", list)).remove(0);
+    assert_eq!(bed.put(&url, &[], &bytes[PART..]).status, 200);
+    assert_eq!(bed.expect(200, "/v2/file/complete", upload.body())["content_hash"], sha1(&bytes));
+}
+
+#[test]
+fn contexts_are_required_and_checked_in_parallel_mode() {
+    let bed = Bed::new();
+    for bad in [
+        json!([{"part_number": 2}]),
+        json!([{"part_number": 2, "parallel_sha1_ctx": {"h": [1, 2, 3, 4, 5], "part_offset": 100}}]),
+        json!([{"part_number": 2, "parallel_sha1_ctx": {"h": [1, 2, 3], "part_offset": 128}}]),
+    ] {
+        let body = json!({"parent_file_id": "root", "name": "x", "type": "file", "parallel_upload": true,
+            "part_info_list": bad});
+        assert_eq!(bed.refused("/v2/file/create", body), (400, "InvalidParameter.ParallelSha1Ctx".into()));
+    }
+    for bad in [json!([{"part_number": 0}]), json!([{"part_number": 10001}]), json!([{}])] {
+        let body = json!({"parent_file_id": "root", "name": "x", "type": "file", "part_info_list": bad});
+        assert_eq!(bed.refused("/v2/file/create", body), (400, "InvalidParameter.PartNumber".into()));
+    }
+}
+
+#[test]
+fn complete_checks_parts_crc_and_size_and_leaves_the_upload_open() {
+    let bed = Bed::new();
+    let bytes = noise(11, PART);
+    let upload = bed.create_as(json!({"parent_file_id": "root", "name": "a", "size": PART,
+        "part_info_list": [{"part_number": 1}, {"part_number": 2}]}));
+    assert_eq!(bed.put(&upload.urls[0], &[], &bytes[..PART - 1]).status, 200);
+    assert_eq!(
+        bed.refused("/v2/file/complete", upload.body()),
+        (400, "InvalidParameterNotMatch.Size".into())
+    );
+    assert_eq!(bed.put(&upload.urls[1], &[], &bytes[PART - 1..]).status, 200);
+    // Part 1 is one byte too small to be followed by another.
+    let code = (400, "InvalidParameterOutOfRange.PartSize".to_owned());
+    assert_eq!(bed.refused("/v2/file/complete", upload.body()), code);
+
+    let upload = bed.create("root", "b", 1);
+    assert_eq!(bed.put(&upload.urls[0], &[], &bytes).status, 200);
+    let wrong = upload.body_with("crc64_hash", (crc(&bytes) ^ 1).to_string());
+    assert_eq!(bed.refused("/v2/file/complete", wrong), (400, "InvalidParameterNotMatch.Crc64Hash".into()));
+    let nonsense = upload.body_with("crc64_hash", "zero");
+    assert_eq!(bed.refused("/v2/file/complete", nonsense), (400, "InvalidParameter.Crc64Hash".into()));
+    assert_eq!(bed.names("root"), [""; 0]);
+    bed.expect(200, "/v2/file/complete", upload.body_with("crc64_hash", crc(&bytes)));
+
+    let parts = plan(&noise(12, 3 * PART), PART);
+    let upload = parallel(&bed, "gap", &parts);
+    for at in [0, 2] {
+        assert_eq!(
+            bed.put(&upload.urls[at], &[], &noise(12, 3 * PART)[at * PART..(at + 1) * PART]).status,
+            200
+        );
+    }
+    assert_eq!(
+        bed.refused("/v2/file/complete", upload.body()),
+        (400, "InvalidParameter.PartInfoList".into())
+    );
+}
+
+#[test]
+fn parts_are_listed_page_by_page() {
+    let bed = Bed::with(|options| options.min_part_bytes = 1);
+    let upload = bed.create("root", "a", 5);
+    for (at, url) in upload.urls.iter().enumerate() {
+        assert_eq!(bed.put(url, &[], &noise(1, at + 1)).status, 200);
+    }
+    let mut seen = Vec::new();
+    let mut marker = String::new();
+    loop {
+        let mut body = upload.body_with("limit", 2);
+        body["part_number_marker"] = marker.clone().into();
+        let page = bed.expect(200, "/v2/file/list_uploaded_parts", body);
+        assert_eq!(page["parallel_upload"], false);
+        for part in page["uploaded_parts"].as_array().unwrap() {
+            seen.push((part["part_number"].as_u64().unwrap(), part["part_size"].as_u64().unwrap()));
+            assert!(part["etag"].as_str().unwrap().starts_with('"'));
+        }
+        marker = page["next_part_number_marker"].as_str().unwrap().to_owned();
+        if marker.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen, [(1, 1), (2, 2), (3, 3), (4, 4), (5, 5)]);
+}
+
+#[test]
+fn the_signed_content_type_and_md5_bind_the_put() {
+    let bed = Bed::new();
+    let upload = bed.create("root", "a", 1);
+    let typed = [("content-type", "application/octet-stream")];
+    assert_eq!(bed.put(&upload.urls[0], &typed, b"x").xml_error(), (403, "SignatureDoesNotMatch".into()));
+    assert_eq!(bed.put(&upload.urls[0], &[("content-type", "")], b"x").status, 200);
+
+    let part = json!([{"part_number": 1, "content_type": "image/png"}]);
+    let upload = bed.create_as(json!({"parent_file_id": "root", "name": "b", "part_info_list": part}));
+    assert_eq!(bed.put(&upload.urls[0], &[], b"x").xml_error().1, "SignatureDoesNotMatch");
+    assert_eq!(bed.put(&upload.urls[0], &[("content-type", "image/png")], b"x").status, 200);
+
+    // MD5 of "x".
+    let part = json!([{"part_number": 1, "content_md5": "nd1G4jQnqQoTJfyeVgY2ew=="}]);
+    let upload = bed.create_as(json!({"parent_file_id": "root", "name": "c", "part_info_list": part}));
+    assert_eq!(bed.put(&upload.urls[0], &[], b"x").xml_error().1, "SignatureDoesNotMatch");
+    let header = [("content-md5", "nd1G4jQnqQoTJfyeVgY2ew==")];
+    assert_eq!(bed.put(&upload.urls[0], &header, b"y").xml_error(), (400, "BadDigest".into()));
+    let listed = bed.expect(200, "/v2/file/list_uploaded_parts", upload.body());
+    assert_eq!(listed["uploaded_parts"], json!([]));
+}
+
+#[test]
+fn a_cut_part_is_not_stored() {
+    use std::io::Write;
+    let bed = Bed::new();
+    let upload = bed.create("root", "a", 1);
+    let head = format!(
+        "PUT {} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",
+        super::target(&upload.urls[0])
+    );
+    let mut stream = std::net::TcpStream::connect(bed.address()).unwrap();
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&noise(1, 500_000)).unwrap();
+    drop(stream);
+    let listed = bed.expect(200, "/v2/file/list_uploaded_parts", upload.body());
+    assert_eq!(listed["uploaded_parts"], json!([]));
+    let bytes = noise(2, 1000);
+    assert_eq!(bed.put(&upload.urls[0], &[], &bytes).status, 200);
+    bed.expect(200, "/v2/file/complete", upload.body_with("crc64_hash", crc(&bytes).to_string()));
+    assert_eq!(bed.read(&upload.file_id), bytes);
+}
+
+#[test]
+fn a_request_still_in_flight_cannot_touch_a_completed_file() {
+    use std::io::{Read, Write};
+    let bed = Bed::new();
+    let bytes = noise(21, 300_000);
+    let upload = bed.create("root", "a", 1);
+    let head = format!(
+        "PUT {} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 300000\r\n\r\n",
+        super::target(&upload.urls[0])
+    );
+    let mut slow = std::net::TcpStream::connect(bed.address()).unwrap();
+    slow.write_all(head.as_bytes()).unwrap();
+    slow.write_all(&noise(22, 100_000)).unwrap();
+    assert_eq!(bed.put(&upload.urls[0], &[], &bytes).status, 200);
+    bed.expect(200, "/v2/file/complete", upload.body_with("crc64_hash", crc(&bytes).to_string()));
+    slow.write_all(&noise(22, 200_000)).unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 404") || answer.starts_with("HTTP/1.1 409"), "{answer}");
+    assert_eq!(bed.read(&upload.file_id), bytes);
+}
+
+// 8.9
+#[test]
+fn overwriting_keeps_the_id_and_the_old_content_until_complete() {
+    let bed = Bed::new();
+    let tags = json!([{"key": "k", "value": "1"}]);
+    let old = bed.write_as(
+        json!({"parent_file_id": "root", "name": "a", "description": "d", "user_tags": tags}),
+        b"old content",
+    );
+    let old_url = bed.download_url(&id(&old));
+    let upload = bed.create_as(json!({"parent_file_id": "root", "name": "a", "file_id": id(&old),
+        "check_name_mode": "refuse", "local_modified_at": "2026-01-01T00:00:00.000Z"}));
+    assert_eq!(upload.file_id, id(&old));
+    assert_eq!(bed.put(&upload.urls[0], &[], b"new").status, 200);
+    assert_eq!(bed.read(&id(&old)), b"old content");
+    let new = bed.expect(200, "/v2/file/complete", upload.body());
+    assert_ne!(new["revision_id"], old["revision_id"]);
+    assert_eq!((&new["revision_version"], &new["size"]), (&json!(2), &json!(3)));
+    assert_eq!((&new["created_at"], &new["description"]), (&old["created_at"], &json!("d")));
+    assert_eq!(new["user_tags"], json!({"k": "1"}));
+    assert_eq!(bed.read(&id(&old)), b"new");
+    // One revision, one object: the old URL still gives the old bytes.
+    assert_eq!(bed.get(&old_url, &[]).body, b"old content");
+    let revisions = bed.expect(200, "/v2/file/revision/list", json!({"file_id": id(&old)}));
+    let versions: Vec<_> =
+        revisions["items"].as_array().unwrap().iter().map(|r| r["revision_version"].clone()).collect();
+    assert_eq!(versions, [2, 1]);
+    let first = json!({"file_id": id(&old), "revision_id": old["revision_id"]});
+    let first = bed.expect(200, "/v2/file/revision/get", first);
+    assert_eq!(bed.get(first["download_url"].as_str().unwrap(), &[]).body, b"old content");
+    assert_eq!(bed.names("root"), ["a"]);
+    for missing in [json!("nobody"), json!("root")] {
+        let body = json!({"parent_file_id": "root", "name": "a", "type": "file", "file_id": missing});
+        assert_eq!(bed.refused("/v2/file/create", body), (404, "NotFound.FileId".into()));
+    }
+}
+
+#[test]
+fn old_revisions_and_their_bytes_go() {
+    let bed = Bed::with(|options| options.keep_revisions = 2);
+    let first = bed.write("root", "a", b"1");
+    for content in [b"22".as_slice(), b"333"] {
+        bed.write_as(json!({"parent_file_id": "root", "name": "a", "file_id": id(&first)}), content);
+    }
+    let revisions = bed.expect(200, "/v2/file/revision/list", json!({"file_id": id(&first)}));
+    assert_eq!(revisions["items"].as_array().unwrap().len(), 2);
+    assert_eq!(bed.expect(200, "/v2/drive/get", json!({}))["used_size"], 5);
+    let gone = json!({"file_id": id(&first), "revision_id": first["revision_id"]});
+    assert_eq!(bed.refused("/v2/file/revision/get", gone), (404, "NotFound.RevisionId".into()));
+}
+
+// 8.8
+#[test]
+fn known_content_needs_no_upload() {
+    let bed = Bed::new();
+    let bytes = noise(13, 5000);
+    bed.write("root", "a", &bytes);
+    let body = json!({"parent_file_id": "root", "name": "b.png", "type": "file", "size": 5000,
+        "content_hash": sha1(&bytes), "content_hash_name": "sha1"});
+    let made = bed.expect(201, "/v2/file/create", body.clone());
+    assert_eq!((&made["rapid_upload"], made.get("upload_id")), (&json!(true), None));
+    assert_eq!(bed.read(&id(&made)), bytes);
+    assert_eq!(bed.file(&id(&made))["mime_type"], "image/png");
+    let mut other_size = body.clone();
+    other_size["size"] = 5001.into();
+    assert_eq!(bed.expect(201, "/v2/file/create", other_size)["rapid_upload"], false);
+    let pre = json!({"parent_file_id": "root", "name": "c", "type": "file", "size": 9, "pre_hash": sha1(&bytes[..1024])});
+    assert_eq!(bed.refused("/v2/file/create", pre.clone()), (409, "PreHashMatched".into()));
+    let mut unknown = pre;
+    unknown["pre_hash"] = sha1(b"unknown").into();
+    assert_eq!(bed.expect(201, "/v2/file/create", unknown)["rapid_upload"], false);
+    // The bytes go with the last file that has them.
+    let all = bed.expect(200, "/v2/file/list", json!({"parent_file_id": "root"}));
+    for file in all["items"].as_array().unwrap() {
+        bed.expect(204, "/v2/file/delete", json!({"file_id": file["file_id"]}));
+    }
+    assert_eq!(bed.expect(201, "/v2/file/create", body)["rapid_upload"], false);
+}
+
+#[test]
+fn an_uploading_name_blocks_no_one_and_duplicates_are_legal() {
+    let bed = Bed::new();
+    let refuse = json!({"parent_file_id": "root", "name": "a", "check_name_mode": "refuse"});
+    let one = bed.create_as(refuse.clone());
+    let two = bed.create_as(refuse.clone());
+    for upload in [&one, &two] {
+        assert_eq!(bed.put(&upload.urls[0], &[], upload.file_id.as_bytes()).status, 200);
+        bed.expect(200, "/v2/file/complete", upload.body());
+    }
+    assert_eq!(bed.names("root"), ["a", "a"]);
+    let mut body = refuse;
+    body["type"] = "file".into();
+    let hit = bed.expect(201, "/v2/file/create", body);
+    assert_eq!((&hit["exist"], id(&hit), hit.get("upload_id")), (&json!(true), one.file_id, None));
+}
+
+#[test]
+fn unfinished_uploads_end_after_ten_days() {
+    let bed = Bed::new();
+    let upload = bed.create("root", "a", 1);
+    assert_eq!(bed.put(&upload.urls[0], &[], b"x").status, 200);
+    let day = std::time::Duration::from_secs(24 * 3600);
+    bed.server.advance_clock(day * 9);
+    bed.expect(200, "/v2/file/list_uploaded_parts", upload.body());
+    bed.server.advance_clock(day * 2);
+    assert_eq!(bed.refused("/v2/file/complete", upload.body()), (404, "NotFound.UploadId".into()));
+    assert_eq!(blobs(&bed), 0);
+}
+
+/// Files of bytes in the store.
+pub fn blobs(bed: &Bed) -> usize {
+    let folders = std::fs::read_dir(bed.dir.path().join("blobs")).unwrap();
+    folders.map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count()).sum()
+}
+
+#[test]
+fn options_that_make_the_server_stricter() {
+    let bed = Bed::with(|options| {
+        options.parallel_upload = false;
+        options.require_size = true;
+    });
+    let body =
+        json!({"parent_file_id": "root", "name": "a", "type": "file", "parallel_upload": true, "size": 1});
+    let code = (400, "InvalidParameterNotSupported.ParallelUpload".to_owned());
+    assert_eq!(bed.refused("/v2/file/create", body), code);
+    let body = json!({"parent_file_id": "root", "name": "a", "type": "file"});
+    assert_eq!(bed.refused("/v2/file/create", body), (400, "InvalidParameterMissing.Size".into()));
+}
+
+#[test]
+fn a_full_drive_says_so_at_create_and_at_complete() {
+    let bed = Bed::with(|options| options.drive_total_bytes = Some(1000));
+    let code = (403, "QuotaExhausted.Drive".to_owned());
+    let body = json!({"parent_file_id": "root", "name": "a", "type": "file", "size": 1001});
+    assert_eq!(bed.refused("/v2/file/create", body), code);
+    let kept = bed.write("root", "b", &noise(1, 600));
+    let upload = bed.create("root", "c", 1);
+    assert_eq!(bed.put(&upload.urls[0], &[], &noise(2, 401)).status, 200);
+    assert_eq!(bed.refused("/v2/file/complete", upload.body()), code);
+    assert_eq!(bed.names("root"), ["b"]);
+    bed.expect(204, "/v2/file/delete", json!({"file_id": id(&kept)}));
+    bed.expect(200, "/v2/file/complete", upload.body());
+    let drive = bed.expect(200, "/v2/drive/get", json!({}));
+    assert_eq!((&drive["total_size"], &drive["used_size"]), (&json!(1000), &json!(401)));
+}

@@ -1,5 +1,8 @@
 //! A client that sends exactly what a test says: one connection per request, no retries, no cleverness.
 
+// Helpers of tests: a panic is how they say that the server is wrong.
+#![allow(clippy::unwrap_used)]
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -125,13 +128,18 @@ impl Bed {
         Bed { server: Server::start(options).unwrap(), dir }
     }
 
+    /// A server on data that exists.
+    pub fn on(dir: tempfile::TempDir) -> Bed {
+        let mut options = ServerOptions::new(dir.path());
+        options.access_token = Some("secret".into());
+        Bed { server: Server::start(options).unwrap(), dir }
+    }
+
     /// Stops the server and starts another on the same data.
     pub fn restart(self) -> Bed {
         let Bed { server, dir } = self;
         server.stop();
-        let mut options = ServerOptions::new(dir.path());
-        options.access_token = Some("secret".into());
-        Bed { server: Server::start(options).unwrap(), dir }
+        Bed::on(dir)
     }
 
     pub fn address(&self) -> SocketAddr {
