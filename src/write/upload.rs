@@ -257,7 +257,9 @@ impl Upload {
 
     /// Bytes from `offset` on changed. True when an upload had to be given up: jobs under way are void.
     pub fn rewind(&mut self, offset: u64) -> bool {
-        if self.hashing.as_ref().is_some_and(|(_, range)| offset < range.end) {
+        // A short shard was to be the last: growth behind it makes it another one.
+        let shard_len = self.shards.shard_len();
+        if self.hashing.as_ref().is_some_and(|(_, range)| offset < range.start + shard_len) {
             self.hashing = None;
         }
         let transferring = matches!(self.phase, Phase::Sending(_) | Phase::Creating);
@@ -574,4 +576,36 @@ impl Transfer {
 /// Whether the service no longer knows the upload.
 fn is_gone(error: &Error) -> bool {
     error.code() == code::UPLOAD_NOT_FOUND || error.code() == code::NO_SUCH_UPLOAD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shard;
+    use super::*;
+
+    fn view(size: u64) -> View {
+        View { size, prefix_end: size, finishing: true, streaming: true }
+    }
+
+    #[test]
+    fn a_short_shard_that_grew_while_it_was_hashed_is_hashed_anew() {
+        let mut upload = Upload::new(64, 1, Habits::default());
+        let actions = upload.step(&view(40));
+        let Some(Action::Hash { job, range, before }) = actions.into_iter().next() else {
+            panic!("the only shard is hashed")
+        };
+        let file = tempfile::tempfile().unwrap();
+        let hashed = shard::hash(&file, range, before).unwrap();
+        upload.rewind(40);
+        upload.on(Event::Hashed(job, Ok(hashed)));
+        let ranges: Vec<Range<u64>> = upload
+            .step(&view(45))
+            .into_iter()
+            .map(|action| match action {
+                Action::Hash { range, .. } => range,
+                _ => panic!("nothing else can be done"),
+            })
+            .collect();
+        assert_eq!(ranges, [0..45]);
+    }
 }
