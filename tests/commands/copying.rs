@@ -162,10 +162,17 @@ fn rsync_updates_in_place_deletes_and_appends() {
     let m = Mount::new();
     m.file("disk/t/a", 400_000);
     m.file("disk/t/gone", 10);
-    m.quiet("rsync -a disk/t/ mnt/t/; rm disk/t/gone; printf changed | dd of=disk/t/a bs=1 seek=100000 conv=notrunc status=none
-         rsync -a --delete --no-whole-file disk/t/ mnt/t/; diff -r disk/t mnt/t");
-    m.quiet("printf again | dd of=disk/t/a bs=1 seek=200000 conv=notrunc status=none; rsync -a --inplace --no-whole-file disk/t/ mnt/t/; diff -r disk/t mnt/t");
-    m.quiet("printf tail >> disk/t/a; rsync -a --append disk/t/ mnt/t/; diff -r disk/t mnt/t");
+    // rsync looks at sizes and whole seconds: every state has a time of its own.
+    m.quiet(
+        "touch -d @1000000001 disk/t/a; rsync -a disk/t/ mnt/t/
+         rm disk/t/gone; printf changed | dd of=disk/t/a bs=1 seek=100000 conv=notrunc status=none
+         touch -d @1000000002 disk/t/a; rsync -a --delete --no-whole-file disk/t/ mnt/t/; diff -r disk/t mnt/t",
+    );
+    m.quiet(
+        "printf again | dd of=disk/t/a bs=1 seek=200000 conv=notrunc status=none; touch -d @1000000003 disk/t/a
+         rsync -a --inplace --no-whole-file disk/t/ mnt/t/; diff -r disk/t mnt/t
+         printf tail >> disk/t/a; rsync -a --append disk/t/ mnt/t/; diff -r disk/t mnt/t",
+    );
     m.remount();
     m.quiet("diff -r disk/t mnt/t");
 }

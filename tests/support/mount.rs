@@ -10,11 +10,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// nobody and nogroup, which every system has.
@@ -117,10 +117,11 @@ impl Home {
             None => Command::new(program),
             Some(namespace) => {
                 let mut command = Command::new("nsenter");
+                // The working directory, too, must be the namespace's own: outside, nothing is mounted there.
                 command
                     .arg(format!("--mount=/proc/{}/ns/mnt", namespace.0.id()))
-                    .arg(format!("--wd={}", root.display()));
-                command
+                    .args(["env", "-C"])
+                    .arg(&root)
                     .args(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--"])
                     .arg(program);
                 command
@@ -200,18 +201,11 @@ pub struct Said {
 impl Said {
     /// Runs `command`.
     pub fn of(what: &str, command: &mut Command) -> Self {
-        let output = command.output().unwrap_or_else(|error| panic!("cannot run {what}: {error}"));
-        Self::from(what, output)
-    }
-
-    /// What a command said that has ended.
-    pub fn from(what: &str, output: Output) -> Self {
-        Said {
-            what: what.to_owned(),
-            code: output.status.code(),
-            out: String::from_utf8_lossy(&output.stdout).into_owned(),
-            err: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+        // To files: a pipe would keep us waiting for every process that inherited it, also for one that hangs.
+        let (mut out, mut err) = (tempfile::tempfile().unwrap(), tempfile::tempfile().unwrap());
+        command.stdout(out.try_clone().unwrap()).stderr(err.try_clone().unwrap());
+        let status = command.status().unwrap_or_else(|error| panic!("cannot run {what}: {error}"));
+        Said { what: what.to_owned(), code: status.code(), out: text(&mut out), err: text(&mut err) }
     }
 
     /// It succeeded and had nothing to complain about; gives its standard output.
@@ -347,6 +341,13 @@ impl Drop for Mount {
             gone(pid);
         }
     }
+}
+
+fn text(file: &mut fs::File) -> String {
+    let mut bytes = Vec::new();
+    file.rewind().unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn last_lines(text: &str, count: usize) -> String {
