@@ -23,6 +23,7 @@ pub mod info;
 mod logging;
 mod mount;
 mod options;
+pub mod reference;
 mod serve;
 mod status;
 mod umount;
@@ -121,11 +122,11 @@ fn run(cli: Cli) -> Result<(), Failure> {
 /// Options of these headings are in `--help` only: `-h` fits a screen.
 const ADVANCED: [&str; 5] = ["Cache", "Write", "Metadata", "Network", "Logging"];
 
+const UNITS: &str = "Sizes: 512k, 16MiB, 1.5G (steps of 1024). Times: 250ms, 30s, 1h30m, or seconds.";
+
 /// The command line's grammar, with environment and exit codes at the end of each `--help`.
 fn command() -> clap::Command {
-    let mut footer = String::from(
-        "Sizes: 512k, 16MiB, 1.5G (steps of 1024). Times: 250ms, 30s, 1h30m, or seconds.\n\nExit codes:",
-    );
+    let mut footer = String::from("Exit codes:");
     for (exit, meaning) in Exit::TABLE {
         let _ = write!(footer, "\n  {:>3}  {meaning}", exit.code());
     }
@@ -136,7 +137,11 @@ fn command() -> clap::Command {
     for name in names {
         command = command.mut_subcommand(&name, |sub| {
             let examples = sub.get_after_help().map(ToString::to_string);
-            let parts: Vec<String> = examples.into_iter().chain([footer.clone()]).collect();
+            let has_units = sub.get_arguments().any(|arg| {
+                arg.get_value_names().is_some_and(|names| names.iter().any(|name| *name == "SIZE" || *name == "TIME"))
+            });
+            let units = has_units.then(|| UNITS.to_owned());
+            let parts: Vec<String> = examples.into_iter().chain(units).chain([footer.clone()]).collect();
             sub.after_long_help(parts.join("\n\n")).mut_args(|arg| {
                 let advanced = arg.get_help_heading().is_some_and(|heading| ADVANCED.contains(&heading));
                 arg.hide_env_values(true).hide_short_help(advanced && name != "serve")

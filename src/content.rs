@@ -146,7 +146,7 @@ impl Content {
     /// Writes `data` at `offset`, as a program's write.
     ///
     /// # Errors
-    /// [`Kind::NoSpace`](crate::error::Kind::NoSpace) when the local disk is full; what was there before is
+    /// [`crate::error::Kind::NoSpace`] when the local disk is full; what was there before is
     /// then undefined in the range, as for any local file.
     pub fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
         let mut state = self.state_mut();

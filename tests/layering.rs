@@ -167,11 +167,16 @@ fn wrong_numbers(source: &Source) -> Vec<String> {
     let code = source.code().take_while(|(_, line)| *line != "#[cfg(test)]");
     let is_number = |line: &str| {
         line.match_indices("libc::E").any(|(at, start)| {
-            line[at + start.len()..].chars().next().is_some_and(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
+            line[at + start.len()..]
+                .chars()
+                .next()
+                .is_some_and(|c| c.is_ascii_uppercase() || c.is_ascii_digit())
         })
     };
     let wrong = code.filter(|(_, line)| is_number(line));
-    wrong.map(|(number, _)| format!("{}:{number}: an errno number outside {ERRNO_FILE}", source.path)).collect()
+    wrong
+        .map(|(number, _)| format!("{}:{number}: an errno number outside {ERRNO_FILE}", source.path))
+        .collect()
 }
 
 fn too_long(source: &Source) -> Vec<String> {
@@ -261,6 +266,9 @@ fn a_broken_rule_is_found() {
     assert_eq!(wrong_imports(&Source::new("src/extra.rs", "")).len(), 1);
     assert_eq!(too_long(&Source::new("src/cli.rs", &"\n".repeat(801))).len(), 1);
     assert_eq!(wrong_imports(&Source::new("src/pds.rs", "use super::server::Server;")).len(), 1);
-    assert_eq!(wrong_imports(&Source::new("src/content/store.rs", "use crate::pds::model::FileId;")).len(), 0);
+    assert_eq!(
+        wrong_imports(&Source::new("src/content/store.rs", "use crate::pds::model::FileId;")).len(),
+        0
+    );
     assert_eq!(wrong_imports(&Source::new("src/content/store.rs", "use crate::pds::Pds;")).len(), 1);
 }

@@ -26,7 +26,8 @@ use crate::mount::Plan;
 Examples:
   pdsfs mount local: ~/pds
   pdsfs mount --read-only local:/srv/photos /mnt/photos
-  pdsfs mount --endpoint https://bj1.api.aliyunpds.com --token-file ~/.pds-token --drive-id 101 ~/pds"
+  pdsfs mount --endpoint https://bj1.api.aliyunpds.com \\
+      --token-file ~/.pds-token --drive-id 101 ~/pds"
 )]
 pub struct MountArgs {
     /// What to mount: `local:` is a drive on this machine with its data below $XDG_DATA_HOME/pdsfs/local,
@@ -80,7 +81,7 @@ pub struct MountFlags {
     /// Stay in the foreground; Ctrl-C unmounts [default: off]
     #[arg(short, long, env = "PDSFS_FOREGROUND", value_parser = BoolishValueParser::new())]
     pub foreground: bool,
-    /// No changes [default: off]
+    /// Refuse all changes [default: off]
     #[arg(long, env = "PDSFS_READ_ONLY", value_parser = BoolishValueParser::new())]
     pub read_only: bool,
     /// Let other users look in; as an ordinary user this needs user_allow_other in /etc/fuse.conf
@@ -119,11 +120,11 @@ pub struct CacheFlags {
     #[arg(long, value_name = "SIZE", default_value = "10GiB", value_parser = cache_size)]
     #[arg(env = "PDSFS_CACHE_SIZE")]
     pub cache_size: u64,
-    /// How much of the disk must stay free: a share or a size
+    /// How much of the cache's disk must stay free: a share or a size
     #[arg(long, value_name = "SHARE", default_value = "5%", value_parser = min_free)]
     #[arg(env = "PDSFS_CACHE_MIN_FREE")]
     pub cache_min_free: MinFree,
-    /// The bound of all buffers in memory together
+    /// How much memory all buffers together may take
     #[arg(long, value_name = "SIZE", default_value = "512MiB", value_parser = memory_limit)]
     #[arg(env = "PDSFS_MEMORY_LIMIT")]
     pub memory_limit: u64,
@@ -214,7 +215,8 @@ pub struct LogFlags {
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = word::<LogLevel>())]
     #[arg(env = "PDSFS_LOG_LEVEL")]
     pub log_level: LogLevel,
-    /// Where to log [default: standard error in the foreground, else pdsfs.log in the drive's state folder]
+    /// Where to log [default: standard error; of a mount in the background, pdsfs.log in the drive's state
+    /// folder]
     #[arg(long, value_name = "FILE", env = "PDSFS_LOG_FILE")]
     pub log_file: Option<PathBuf>,
     /// Log more; twice for every step [default: off]

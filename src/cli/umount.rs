@@ -33,7 +33,7 @@ const GONE_WITHIN: Duration = Duration::from_secs(30);
 Examples:
   pdsfs umount ~/pds
   pdsfs umount --drain-timeout 1h ~/pds
-  pdsfs umount --now ~/pds      what is not on the drive stays on this machine; the next mount goes on")]
+  pdsfs umount --now ~/pds      what is not on the drive yet is kept, and sent by the next mount")]
 pub struct UmountArgs {
     /// The folder a drive is mounted on
     mountpoint: PathBuf,

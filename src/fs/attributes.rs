@@ -205,7 +205,7 @@ impl DriveFs {
     /// The names of the attributes of a node, each with a NUL behind it.
     ///
     /// # Errors
-    /// As [`xattr::list`].
+    /// As [`xattr::list()`].
     pub fn list_xattrs(&self, ino: Ino, caller: Caller) -> Result<Vec<u8>> {
         let known = self.known(ino)?;
         self.creators.note_lister(ino, caller.pid);

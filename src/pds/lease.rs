@@ -54,6 +54,19 @@ impl DownloadUrl {
     }
 }
 
+#[cfg(test)]
+impl PartUrl {
+    /// A lease that leads nowhere, for tests of those who only pass it on.
+    pub fn nowhere(number: u32) -> Self {
+        PartUrl {
+            number,
+            expires_at: Instant::now() + USUAL_LIFE,
+            url: Url::parse("http://127.0.0.1:9/").unwrap(),
+            content_type: String::new(),
+        }
+    }
+}
+
 impl fmt::Debug for PartUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PartUrl({} at {})", self.number, host(&self.url))

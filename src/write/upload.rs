@@ -329,20 +329,20 @@ impl Upload {
         transfer.parts.resize_with(sealed, || Part { state: PartState::Sealed, tries: 0 });
         let limit = if transfer.parallel { self.concurrency } else { 1 };
         let mut busy = transfer.parts.iter().filter(|part| matches!(part.state, PartState::InFlight)).count();
+        // URLs are asked for while earlier parts are under way, so that no part waits for its own.
         let mut wanting = Vec::new();
+        let mut ready = 0;
         for (index, part) in transfer.parts.iter_mut().enumerate() {
-            if busy + wanting.len() >= limit {
-                break;
-            }
             match &part.state {
-                PartState::Ready(url) => {
+                PartState::Ready(url) if busy < limit => {
                     let url = url.clone();
                     part.state = PartState::InFlight;
                     busy += 1;
                     actions.push(Action::Send { url, range: self.shards.range(index) });
                 }
-                PartState::Sealed => wanting.push(index),
-                PartState::InFlight | PartState::Sent => {}
+                PartState::Ready(_) => ready += 1,
+                PartState::Sealed if ready + wanting.len() < limit => wanting.push(index),
+                PartState::Sealed | PartState::InFlight | PartState::Sent => {}
                 PartState::Unclear => break,
             }
         }
@@ -579,33 +579,4 @@ fn is_gone(error: &Error) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::shard;
-    use super::*;
-
-    fn view(size: u64) -> View {
-        View { size, prefix_end: size, finishing: true, streaming: true }
-    }
-
-    #[test]
-    fn a_short_shard_that_grew_while_it_was_hashed_is_hashed_anew() {
-        let mut upload = Upload::new(64, 1, Habits::default());
-        let actions = upload.step(&view(40));
-        let Some(Action::Hash { job, range, before }) = actions.into_iter().next() else {
-            panic!("the only shard is hashed")
-        };
-        let file = tempfile::tempfile().unwrap();
-        let hashed = shard::hash(&file, range, before).unwrap();
-        upload.rewind(40);
-        upload.on(Event::Hashed(job, Ok(hashed)));
-        let ranges: Vec<Range<u64>> = upload
-            .step(&view(45))
-            .into_iter()
-            .map(|action| match action {
-                Action::Hash { range, .. } => range,
-                _ => panic!("nothing else can be done"),
-            })
-            .collect();
-        assert_eq!(ranges, [0..45]);
-    }
-}
+mod tests;
