@@ -283,6 +283,7 @@ impl Tree {
             && inner.by_id.get(&before.id) == Some(&ino)
         {
             inner.by_id.remove(&before.id);
+            inner.note_left(&before, tick);
         }
         if let Some(other) = inner.by_id.insert(file.id.clone(), ino).filter(|other| *other != ino) {
             inner.unlink(other, tick);
@@ -303,6 +304,17 @@ impl Tree {
         let tick = inner.advance();
         inner.unlink(ino, tick);
         inner.reap(ino);
+    }
+
+    /// The drive no longer has `file`, by a change of ours: news of it that was asked for before now is old.
+    pub fn vanished(&self, file: &File) {
+        let mut inner = lock(&self.inner);
+        if let Some(ino) = inner.by_id.get(&file.id).copied() {
+            inner.unlink(ino);
+            inner.reap(ino);
+        }
+        let tick = inner.advance();
+        inner.note_left(file, tick);
     }
 
     /// Gives a node another place. An entry that has the name there is taken out first.
@@ -393,6 +405,12 @@ impl Slot {
     fn new(node: Node, tick: u64) -> Self {
         Slot { node, lookups: 0, opens: 0, children: None, changed: tick, left: Vec::new() }
     }
+
+    fn leave(&mut self, id: FileId, tick: u64) {
+        self.left.push((id, tick));
+        let excess = self.left.len().saturating_sub(MAX_LEFT);
+        self.left.drain(..excess);
+    }
 }
 
 impl Inner {
@@ -440,9 +458,15 @@ impl Inner {
             self.by_id.remove(&id);
         }
         if let Some(dir) = self.nodes.get_mut(&parent) {
-            dir.left.push((id, tick));
-            let excess = dir.left.len().saturating_sub(MAX_LEFT);
-            dir.left.drain(..excess);
+            dir.leave(id, tick);
+        }
+    }
+
+    /// The file is no longer in its folder.
+    fn note_left(&mut self, file: &File, tick: u64) {
+        let dir = file.parent.as_ref().and_then(|parent| self.by_id.get(parent)).copied();
+        if let Some(dir) = dir.and_then(|dir| self.nodes.get_mut(&dir)) {
+            dir.leave(file.id.clone(), tick);
         }
     }
 
@@ -616,6 +640,7 @@ impl Inner {
         if self.nodes.get(&dir).is_some_and(left) {
             return;
         }
+        // As of when it was asked for: the next item of the same reply is newer than this one.
         let now = Instant::now();
         let stays = before.is_some_and(|before| before.name == file.name && before.parent == file.parent);
         match known.and_then(|ino| self.nodes.get(&ino)).map(|slot| slot.node.name.clone()) {

@@ -5,5 +5,7 @@ pub mod corpus;
 pub mod disk;
 pub mod drive;
 pub mod hashes;
+pub mod mount;
 
 pub use hashes::{crc64, sha1_hex_upper};
+pub use mount::{Home, Mount, Said};
