@@ -61,6 +61,9 @@ pub struct Node {
     pub local: LocalAttributes,
     /// Reachable by its name; false after unlink.
     pub linked: bool,
+    /// A program took its name away here: what is written to it is for nobody else. Without this, a node
+    /// that is not linked was taken away by others.
+    pub removed: bool,
     /// When the drive last told about it.
     pub seen_at: Instant,
 }
@@ -146,6 +149,7 @@ impl Tree {
             file: None,
             local: LocalAttributes::default(),
             linked: true,
+            removed: false,
             seen_at: Instant::now(),
         };
         let mut inner = Inner { nodes: HashMap::new(), by_id: HashMap::new(), next_ino: ROOT + 1, tick: 0 };
@@ -247,6 +251,7 @@ impl Tree {
             file: None,
             local,
             linked: true,
+            removed: false,
             seen_at: Instant::now(),
         };
         let tick = inner.advance();
@@ -299,8 +304,33 @@ impl Tree {
     /// Takes a node out of its directory; it lives on while it is open or known to the kernel.
     pub fn remove(&self, ino: Ino) {
         let mut inner = lock(&self.inner);
+        if let Some(slot) = inner.nodes.get_mut(&ino) {
+            slot.node.removed = true;
+        }
         inner.unlink(ino);
         inner.reap(ino);
+    }
+
+    /// Gives a node that others took away its place back, as a draft: what was written here is not lost by
+    /// what they did. Its name may differ, when theirs has it now.
+    pub fn revive(&self, ino: Ino) {
+        let mut inner = lock(&self.inner);
+        let Some(slot) = inner.nodes.get(&ino).filter(|slot| !slot.node.linked && !slot.node.removed) else {
+            return;
+        };
+        let parent = slot.node.parent;
+        let name = names::first_free(&slot.node.name, |name| inner.child(parent, name).is_some());
+        let tick = inner.advance();
+        inner.link(parent, &name, ino);
+        if let Some(slot) = inner.nodes.get_mut(&ino) {
+            slot.node.name = name;
+            slot.node.file = None;
+            slot.node.linked = true;
+            slot.changed = tick;
+        }
+        if let Some(children) = inner.nodes.get_mut(&parent).and_then(|slot| slot.children.as_mut()) {
+            children.loaded_at = None;
+        }
     }
 
     /// Gives a node another place. An entry that has the name there is taken out first.
@@ -316,6 +346,7 @@ impl Tree {
             slot.node.parent = parent;
             slot.node.name = name.into();
             slot.node.linked = true;
+            slot.node.removed = false;
             slot.changed = tick;
         }
     }
@@ -551,6 +582,7 @@ impl Inner {
                 file: None,
                 local: LocalAttributes::default(),
                 linked: true,
+                removed: false,
                 seen_at: now,
             };
             Slot::new(node, tick)
