@@ -136,13 +136,10 @@ async fn call(State(front): State<Front>, request: Request) -> Response {
         data::drain(request.into_body()).await;
         return error.into_response();
     }
-    match answer(front, endpoint, request).await {
-        Ok(reply) => reply.into_response(),
-        Err(error) => error.into_response(),
-    }
+    answer(front, endpoint, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn answer(front: Front, endpoint: Endpoint, request: Request) -> ApiResult<Reply> {
+async fn answer(front: Front, endpoint: Endpoint, request: Request) -> ApiResult<Response> {
     let _turn = front.in_work.acquire().await.map_err(|e| ApiError::internal("take requests", e))?;
     let too_large =
         || ApiError::new(413, "InvalidParameterOutOfRange.Body", "The request body is too large.");
@@ -156,7 +153,8 @@ async fn answer(front: Front, endpoint: Endpoint, request: Request) -> ApiResult
         .map_err(|_| ApiError::new(408, "RequestTimeout", "The request body did not come in time."))?
         .map_err(|_| too_large())?;
     let service = front.service;
-    tokio::task::spawn_blocking(move || endpoint(&service, &Args::parse(&body)?))
+    // Parsing and printing JSON belongs there too: a page of a list is 200 KB.
+    tokio::task::spawn_blocking(move || Ok(endpoint(&service, &Args::parse(&body)?)?.into_response()))
         .await
         .map_err(|error| ApiError::internal("finish its work", error))?
 }

@@ -55,7 +55,6 @@ pub async fn put_part(State(service): State<Arc<Service>>, request: Request) -> 
 struct Put {
     ticket: PartTicket,
     len: Option<u64>,
-    md5: Option<Vec<u8>>,
 }
 
 fn check_put(service: &Service, parts: &axum::http::request::Parts) -> Result<Put, DataError> {
@@ -67,12 +66,12 @@ fn check_put(service: &Service, parts: &axum::http::request::Parts) -> Result<Pu
     let number = number.filter(|number| (1..=MAX_PART_NUMBER).contains(number));
     let number = number.ok_or_else(|| DataError::new(400, "InvalidArgument", "partNumber is 1 to 10000."))?;
     let context = query.value("x-pds-sha1-ctx").and_then(parse_context);
-    let md5 = (!content_md5.is_empty())
+    let content_md5 = (!content_md5.is_empty())
         .then(|| STANDARD.decode(content_md5).ok().filter(|md5| md5.len() == 16))
         .map(|md5| md5.ok_or_else(|| DataError::new(400, "InvalidDigest", "The Content-MD5 is not valid.")))
         .transpose()?;
     let len = text(&parts.headers, header::CONTENT_LENGTH.as_str()).parse().ok();
-    Ok(Put { ticket: PartTicket { upload_id, number, context }, len, md5 })
+    Ok(Put { ticket: PartTicket { upload_id, number, context, content_md5 }, len })
 }
 
 /// A context as it travels in a part URL.
@@ -92,16 +91,14 @@ fn parse_context(text: &str) -> Option<Sha1State> {
 }
 
 async fn receive(service: Arc<Service>, put: Put, body: &mut BodyDataStream) -> Result<Response, DataError> {
-    let Put { ticket, len, md5 } = put;
+    let Put { ticket, len } = put;
     let mut work = spawn_blocking(move || PartWriter::begin(&service, ticket, len));
     let part = loop {
         let chunk = read_chunk(body).await;
         let mut writer = work.await.map_err(lost_thread)??;
         let chunk = chunk?;
         if chunk.is_empty() {
-            break spawn_blocking(move || writer.finish(len, md5.as_deref()))
-                .await
-                .map_err(lost_thread)??;
+            break spawn_blocking(move || writer.finish(len)).await.map_err(lost_thread)??;
         }
         work = spawn_blocking(move || writer.absorb(&chunk).map(|()| writer));
     };
@@ -138,8 +135,8 @@ async fn read_chunk(body: &mut BodyDataStream) -> Result<Vec<Bytes>, DataError> 
             }
         }
     }
-    // An empty piece in a body is no end of it.
-    if len == 0 { Ok(Vec::new()) } else { Ok(pieces) }
+    // Empty pieces are nothing; nothing means the end.
+    Ok(if len == 0 { Vec::new() } else { pieces })
 }
 
 /// `GET` and `HEAD /data/r/{revision}`: a content.
@@ -154,27 +151,39 @@ pub async fn get_object(State(service): State<Arc<Service>>, request: Request) -
 async fn send(service: Arc<Service>, parts: &axum::http::request::Parts) -> Result<Response, DataError> {
     let query = verify(&service, parts, "GET", "", "")?;
     let id = parts.uri.path().trim_start_matches("/data/r/").to_owned();
-    let find = move || {
-        let content = service.store.read(|c| find_revision(c, &id))?.ok_or_else(DataError::no_such_key)?;
-        let file = service.store.open_blob(&content.file);
-        let file = file.map_err(|error| DataError::io("read the object", &error))?;
-        Ok::<_, DataError>((content, file))
-    };
-    let (content, file) = spawn_blocking(find).await.map_err(lost_thread)??;
+    let range = text(&parts.headers, header::RANGE.as_str()).to_owned();
     let standard = text(&parts.headers, "x-oss-range-behavior") == "standard";
-    let range = Span::of(text(&parts.headers, header::RANGE.as_str()), content.size, standard)?;
-    let mut response = Response::new(Body::empty());
+    let with_body = parts.method != Method::HEAD;
+    let found = spawn_blocking(move || {
+        let content = service.store.read(|c| find_revision(c, &id))?.ok_or_else(DataError::no_such_key)?;
+        let span = Span::of(&range, content.size, standard)?;
+        if !with_body {
+            return Ok((content, span, Body::empty()));
+        }
+        let failed = |error: io::Error| DataError::io("read the object", &error);
+        let file = service.store.open_blob(&content.file).map_err(failed)?;
+        // A small answer is read right here instead of by a thread of its own.
+        let body = match usize::try_from(span.len()) {
+            Ok(len) if len <= CHUNK_BYTES => Body::from(read_at(&file, span.start, len).map_err(failed)?),
+            _ => stream_file(file, span),
+        };
+        Ok::<_, DataError>((content, span, body))
+    });
+    let (content, span, body) = found.await.map_err(lost_thread)??;
+    let mut response = Response::new(body);
     describe(response.headers_mut(), &content, &query);
-    put_header(response.headers_mut(), "content-length", &range.len().to_string());
-    if range.partial {
+    put_header(response.headers_mut(), "content-length", &span.len().to_string());
+    if span.partial {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-        let text = format!("bytes {}-{}/{}", range.start, range.end - 1, content.size);
+        let text = format!("bytes {}-{}/{}", span.start, span.end - 1, content.size);
         put_header(response.headers_mut(), "content-range", &text);
     }
-    if parts.method != Method::HEAD {
-        *response.body_mut() = stream_file(file, range);
-    }
     Ok(response)
+}
+
+fn read_at(file: &File, start: u64, len: usize) -> io::Result<Bytes> {
+    let mut chunk = vec![0; len];
+    file.read_exact_at(&mut chunk, start).map(|()| Bytes::from(chunk))
 }
 
 fn find_revision(c: &rusqlite::Connection, id: &str) -> ApiResult<Option<Content>> {
@@ -250,10 +259,7 @@ fn stream_file(file: File, span: Span) -> Body {
     let chunks = stream::iter(starts).map(move |start| {
         let file = file.clone();
         let len = usize::try_from(span.end - start).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-        let read = spawn_blocking(move || {
-            let mut chunk = vec![0; len];
-            file.read_exact_at(&mut chunk, start).map(|()| Bytes::from(chunk))
-        });
+        let read = spawn_blocking(move || read_at(&file, start, len));
         async move { read.await.unwrap_or_else(|error| Err(io::Error::other(error))) }
     });
     Body::from_stream(chunks.buffered(2))

@@ -142,14 +142,8 @@ pub async fn layer(State(faults): State<Arc<Faults>>, request: Request, next: Ne
             drain(request.into_body()).await;
             DataError::expired(0, 1).into_response()
         }
-        FaultAction::DiskFull => {
-            drain(request.into_body()).await;
-            ApiError::disk_full().into_response()
-        }
-        FaultAction::QuotaExhausted => {
-            drain(request.into_body()).await;
-            ApiError::quota().into_response()
-        }
+        FaultAction::DiskFull => refuse_with(request, ApiError::disk_full(), is_data).await,
+        FaultAction::QuotaExhausted => refuse_with(request, ApiError::quota(), is_data).await,
         FaultAction::CutBefore => cut(),
         FaultAction::LostReply => {
             let _ = next.run(request).await;
@@ -194,6 +188,11 @@ async fn refuse(
     response.headers_mut().insert("x-ca-error-code", HeaderValue::from_static(code));
     response.headers_mut().insert("x-ca-error-message", HeaderValue::from_static(message));
     response
+}
+
+async fn refuse_with(request: Request, error: ApiError, is_data: bool) -> Response {
+    drain(request.into_body()).await;
+    if is_data { DataError::from(error).into_response() } else { error.into_response() }
 }
 
 fn replace_body(response: Response, body: Body, content_type: &'static str) -> Response {

@@ -22,7 +22,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use rustix::fs::FlockOperation;
 
 use super::reply::{ApiError, ApiResult};
@@ -108,13 +108,13 @@ impl Store {
     /// Runs `query` on a snapshot of its own.
     pub fn read<T>(&self, query: impl FnOnce(&Connection) -> ApiResult<T>) -> ApiResult<T> {
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match idle {
+        let connection = match idle {
             Some(connection) => connection,
             None => connect(&self.dir)?,
         };
-        let transaction = connection.transaction_with_behavior(TransactionBehavior::Deferred)?;
-        let result = query(&transaction);
-        transaction.finish()?;
+        run(&connection, "BEGIN")?;
+        let result = query(&connection);
+        run(&connection, "COMMIT")?;
         let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if readers.len() < MAX_IDLE_READERS {
             readers.push(connection);
@@ -231,14 +231,22 @@ fn run_writer(connection: Connection, jobs: &Receiver<Job>) {
 }
 
 fn commit_group(connection: &Connection, group: Vec<Job>, answers: &mut Vec<Answer>) -> rusqlite::Result<()> {
-    connection.execute_batch("BEGIN IMMEDIATE")?;
+    run(connection, "BEGIN IMMEDIATE")?;
     for job in group {
-        connection.execute_batch("SAVEPOINT job")?;
+        run(connection, "SAVEPOINT job")?;
         let (keep, answer) = job(connection);
         answers.push(answer);
-        connection.execute_batch(if keep { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+        if !keep {
+            run(connection, "ROLLBACK TO job")?;
+        }
+        run(connection, "RELEASE job")?;
     }
-    connection.execute_batch("COMMIT")
+    run(connection, "COMMIT")
+}
+
+/// A statement without values or rows, parsed once per connection.
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
 fn connect(dir: &Path) -> rusqlite::Result<Connection> {

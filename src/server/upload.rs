@@ -81,7 +81,7 @@ pub struct Part {
     pub offset: u64,
     /// Length in bytes.
     pub size: u64,
-    /// Its MD5.
+    /// Its MD5, or 16 other bytes that tell it from other parts (`ServerOptions::md5_etags`).
     pub md5: Vec<u8>,
     /// Its CRC-64.
     pub crc64: u64,
@@ -244,6 +244,8 @@ pub struct PartTicket {
     pub number: u32,
     /// The context, in parallel mode.
     pub context: Option<Sha1State>,
+    /// The MD5 the bytes must have.
+    pub content_md5: Option<Vec<u8>>,
 }
 
 /// A part on its way in. Owned by one request; handed to a blocking thread for each chunk.
@@ -260,7 +262,8 @@ pub struct PartWriter {
     written: u64,
     written_back: u64,
     before: Sha1State,
-    md5: Md5,
+    /// The most expensive of the three hashes, so only where someone asks for it.
+    md5: Option<Md5>,
     crc64: crc64fast::Digest,
     sha1: Sha1,
 }
@@ -315,6 +318,7 @@ impl PartWriter {
             live.release(token);
             DataError::io("store the part", &error)
         })?;
+        let md5 = (service.options.md5_etags || ticket.content_md5.is_some()).then(Md5::new);
         Ok(PartWriter {
             service: service.clone(),
             offset: before.len,
@@ -328,7 +332,7 @@ impl PartWriter {
             written: 0,
             written_back: 0,
             before,
-            md5: Md5::new(),
+            md5,
             crc64: crc64fast::Digest::new(),
         })
     }
@@ -339,7 +343,9 @@ impl PartWriter {
             if self.written + chunk.len() as u64 > MAX_PART_BYTES {
                 return Err(DataError::new(400, "EntityTooLarge", "A part has at most 5368709120 bytes."));
             }
-            self.md5.update(chunk);
+            if let Some(md5) = &mut self.md5 {
+                md5.update(chunk);
+            }
             self.crc64.write(chunk);
             self.sha1.update(chunk);
             let at = if self.aside.is_some() { self.written } else { self.offset + self.written };
@@ -357,16 +363,16 @@ impl PartWriter {
     }
 
     /// Makes the part durable and records it. Blocks.
-    pub fn finish(
-        mut self,
-        expected_len: Option<u64>,
-        content_md5: Option<&[u8]>,
-    ) -> Result<Part, DataError> {
+    pub fn finish(mut self, expected_len: Option<u64>) -> Result<Part, DataError> {
         if expected_len.is_some_and(|len| len != self.written) {
             return Err(DataError::new(400, "IncompleteBody", "The body is shorter than announced."));
         }
-        let md5 = std::mem::take(&mut self.md5).finalize().to_vec();
-        if content_md5.is_some_and(|expected| expected != md5) {
+        let crc64 = self.crc64.sum64();
+        let md5 = match self.md5.take() {
+            Some(md5) => md5.finalize().to_vec(),
+            None => [crc64.to_be_bytes(), self.written.to_be_bytes()].concat(),
+        };
+        if self.ticket.content_md5.as_ref().is_some_and(|expected| *expected != md5) {
             let message = "The Content-MD5 you specified did not match what we received.";
             return Err(DataError::new(400, "BadDigest", message));
         }
@@ -376,7 +382,7 @@ impl PartWriter {
             offset: self.offset,
             size: self.written,
             md5,
-            crc64: self.crc64.sum64(),
+            crc64,
             before: self.before.clone(),
             after: Sha1State::of(std::mem::take(&mut self.sha1)),
             aside: self.aside.clone(),

@@ -249,34 +249,71 @@ fn the_signed_content_type_and_md5_bind_the_put() {
     assert_eq!(bed.put(&upload.urls[0], &[("content-type", "image/png")], b"x").status, 200);
 
     // MD5 of "x".
-    let part = json!([{"part_number": 1, "content_md5": "nd1G4jQnqQoTJfyeVgY2ew=="}]);
+    let part = json!([{"part_number": 1, "content_md5": "ndTkYSaMgDT1yFZOFVxnpg=="}]);
     let upload = bed.create_as(json!({"parent_file_id": "root", "name": "c", "part_info_list": part}));
     assert_eq!(bed.put(&upload.urls[0], &[], b"x").xml_error().1, "SignatureDoesNotMatch");
-    let header = [("content-md5", "nd1G4jQnqQoTJfyeVgY2ew==")];
+    let header = [("content-md5", "ndTkYSaMgDT1yFZOFVxnpg==")];
     assert_eq!(bed.put(&upload.urls[0], &header, b"y").xml_error(), (400, "BadDigest".into()));
     let listed = bed.expect(200, "/v2/file/list_uploaded_parts", upload.body());
     assert_eq!(listed["uploaded_parts"], json!([]));
+    assert_eq!(bed.put(&upload.urls[0], &header, b"x").status, 200);
 }
 
 #[test]
 fn a_cut_part_is_not_stored() {
-    use std::io::Write;
+    use std::io::{Read, Write};
     let bed = Bed::new();
     let upload = bed.create("root", "a", 1);
     let head = format!(
-        "PUT {} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n",
+        "PUT {} HTTP/1.1\r\nhost: x\r\ncontent-length: 4000000\r\n\r\n",
         super::target(&upload.urls[0])
     );
     let mut stream = std::net::TcpStream::connect(bed.address()).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
-    stream.write_all(&noise(1, 500_000)).unwrap();
-    drop(stream);
+    stream.write_all(&noise(1, 3_000_000)).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    // The answer says that the server is done with what came.
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(!answer.starts_with("HTTP/1.1 2"), "{answer}");
     let listed = bed.expect(200, "/v2/file/list_uploaded_parts", upload.body());
     assert_eq!(listed["uploaded_parts"], json!([]));
     let bytes = noise(2, 1000);
     assert_eq!(bed.put(&upload.urls[0], &[], &bytes).status, 200);
     bed.expect(200, "/v2/file/complete", upload.body_with("crc64_hash", crc(&bytes).to_string()));
     assert_eq!(bed.read(&upload.file_id), bytes);
+    let stored = blob_paths(&bed);
+    assert_eq!(stored.iter().map(|path| path.metadata().unwrap().len()).collect::<Vec<_>>(), [1000]);
+}
+
+/// Two requests send the same part at once, with other bytes. The second is stored; the first must not write
+/// over it, whenever its bytes come.
+#[test]
+fn requests_for_the_same_part_do_not_mix() {
+    use std::io::{Read, Write};
+    let bed = Bed::new();
+    let bytes = noise(23, 3 << 20);
+    let upload = bed.create("root", "a", 1);
+    let head = format!(
+        "PUT {} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
+        super::target(&upload.urls[0]),
+        bytes.len()
+    );
+    let mut slow = std::net::TcpStream::connect(bed.address()).unwrap();
+    slow.write_all(head.as_bytes()).unwrap();
+    let mut go = [0; 25];
+    slow.read_exact(&mut go).unwrap();
+    assert_eq!(&go, b"HTTP/1.1 100 Continue\r\n\r\n");
+    slow.write_all(&noise(24, 2 << 20)).unwrap();
+    assert_eq!(bed.put(&upload.urls[0], &[], &bytes).status, 200);
+    slow.write_all(&noise(25, 1 << 20)).unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 409"), "{answer}");
+    bed.expect(200, "/v2/file/complete", upload.body_with("crc64_hash", crc(&bytes).to_string()));
+    assert!(bed.read(&upload.file_id) == bytes);
+    bed.server.advance_clock(std::time::Duration::ZERO);
+    assert_eq!(blobs(&bed), 1);
 }
 
 #[test]
@@ -410,10 +447,17 @@ fn unfinished_uploads_end_after_ten_days() {
     assert_eq!(blobs(&bed), 0);
 }
 
-/// Files of bytes in the store.
+/// How many files of bytes are in the store.
 pub fn blobs(bed: &Bed) -> usize {
+    blob_paths(bed).len()
+}
+
+fn blob_paths(bed: &Bed) -> Vec<std::path::PathBuf> {
     let folders = std::fs::read_dir(bed.dir.path().join("blobs")).unwrap();
-    folders.map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap().count()).sum()
+    folders
+        .flat_map(|folder| std::fs::read_dir(folder.unwrap().path()).unwrap())
+        .map(|file| file.unwrap().path())
+        .collect()
 }
 
 #[test]
@@ -428,6 +472,19 @@ fn options_that_make_the_server_stricter() {
     assert_eq!(bed.refused("/v2/file/create", body), code);
     let body = json!({"parent_file_id": "root", "name": "a", "type": "file"});
     assert_eq!(bed.refused("/v2/file/create", body), (400, "InvalidParameterMissing.Size".into()));
+}
+
+#[test]
+fn without_md5_etags_a_stated_md5_is_still_checked() {
+    let bed = Bed::with(|options| options.md5_etags = false);
+    let part = json!([{"part_number": 1, "content_md5": "ndTkYSaMgDT1yFZOFVxnpg=="}]);
+    let upload = bed.create_as(json!({"parent_file_id": "root", "name": "a", "part_info_list": part}));
+    let header = [("content-md5", "ndTkYSaMgDT1yFZOFVxnpg==")];
+    assert_eq!(bed.put(&upload.urls[0], &header, b"y").xml_error(), (400, "BadDigest".into()));
+    assert_eq!(bed.put(&upload.urls[0], &header, b"x").status, 200);
+    let other = bed.create("root", "b", 1);
+    let etag = bed.put(&other.urls[0], &[], b"x").header("etag").to_owned();
+    assert!(etag.len() == 34 && etag != "\"9DD4E461268C8034F5C8564E155C67A6\"", "{etag}");
 }
 
 #[test]
