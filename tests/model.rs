@@ -8,6 +8,8 @@
 
 #![allow(clippy::unwrap_used)] // Also in the helpers of tests.
 
+#[path = "model/clients.rs"]
+mod clients;
 #[path = "model/ops.rs"]
 mod ops;
 #[path = "model/pair.rs"]
