@@ -225,7 +225,7 @@ impl DriveFs {
             return Ok(());
         }
         let id = self.folder_id(dir)?;
-        let asked = self.tree.tick();
+        let asked = self.tree.ask();
         let mut files = Vec::new();
         let mut marker = String::new();
         loop {

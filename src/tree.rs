@@ -3,9 +3,10 @@
 //! A node is a file or folder of the drive, or a draft that the drive does not have yet. Directories are
 //! loaded whole, at once, and then kept true by our own changes and by the change feed ([`feed`]).
 //!
-//! Ticks: every change made here takes a tick of one clock. A listing or feed item that was asked for before
-//! a node last changed here tells nothing new about that node, so it is ignored for it; this is how our own
-//! changes survive the echo of older news.
+//! Ticks: every change made here and every question to the drive takes a tick of one clock; what an answer
+//! changes counts as changed when it was asked for. An answer to a question that is older than a node's last
+//! change tells nothing new about that node, so it is ignored for it; this is how our own changes survive
+//! the echo of older news.
 //!
 //! Locking: one plain mutex, a leaf, held for map work only. No method here does I/O.
 //!
@@ -120,7 +121,7 @@ struct Slot {
     /// Open handles.
     opens: u32,
     children: Option<Children>,
-    /// The tick of its last change here.
+    /// The tick of its last change, here or by news.
     changed: u64,
     /// Ids that left this directory, with the tick: news older than that is no news.
     left: Vec<(FileId, u64)>,
@@ -225,9 +226,9 @@ impl Tree {
         }
     }
 
-    /// The clock, to be read before asking the drive.
-    pub fn tick(&self) -> u64 {
-        lock(&self.inner).tick
+    /// The time of a question, to be taken before asking the drive and given back with its answer.
+    pub fn ask(&self) -> u64 {
+        lock(&self.inner).advance()
     }
 
     /// Takes in a complete listing of `dir` that was asked for at `asked`.
@@ -285,7 +286,7 @@ impl Tree {
             inner.note_left(&before, tick);
         }
         if let Some(other) = inner.by_id.insert(file.id.clone(), ino).filter(|other| *other != ino) {
-            inner.unlink(other);
+            inner.unlink(other, tick);
         }
     }
 
@@ -300,18 +301,19 @@ impl Tree {
     /// Takes a node out of its directory; it lives on while it is open or known to the kernel.
     pub fn remove(&self, ino: Ino) {
         let mut inner = lock(&self.inner);
-        inner.unlink(ino);
+        let tick = inner.advance();
+        inner.unlink(ino, tick);
         inner.reap(ino);
     }
 
     /// The drive no longer has `file`, by a change of ours: news of it that was asked for before now is old.
     pub fn vanished(&self, file: &File) {
         let mut inner = lock(&self.inner);
+        let tick = inner.advance();
         if let Some(ino) = inner.by_id.get(&file.id).copied() {
-            inner.unlink(ino);
+            inner.unlink(ino, tick);
             inner.reap(ino);
         }
-        let tick = inner.advance();
         inner.note_left(file, tick);
     }
 
@@ -321,7 +323,7 @@ impl Tree {
         let tick = inner.advance();
         inner.unlink_name(ino);
         if let Some(other) = inner.child(parent, name) {
-            inner.unlink(other);
+            inner.unlink(other, tick);
         }
         inner.link(parent, name, ino);
         if let Some(slot) = inner.nodes.get_mut(&ino) {
@@ -442,11 +444,10 @@ impl Inner {
         }
     }
 
-    fn unlink(&mut self, ino: Ino) {
+    fn unlink(&mut self, ino: Ino, tick: u64) {
         if ino == ROOT {
             return;
         }
-        let tick = self.advance();
         self.unlink_name(ino);
         let Some(slot) = self.nodes.get_mut(&ino) else { return };
         slot.node.linked = false;
@@ -493,9 +494,9 @@ impl Inner {
     }
 
     fn apply_listing(&mut self, dir: Ino, files: Vec<File>, asked: u64, now: Instant) {
-        let Some(slot) = self.nodes.get_mut(&dir) else { return };
-        slot.left.retain(|(_, tick)| *tick > asked);
-        let left: Vec<FileId> = slot.left.iter().map(|(id, _)| id.clone()).collect();
+        let Some(slot) = self.nodes.get(&dir) else { return };
+        let newer = slot.left.iter().filter(|(_, tick)| *tick > asked);
+        let left: Vec<FileId> = newer.map(|(id, _)| id.clone()).collect();
         let files: Vec<File> = files.into_iter().filter(|file| !left.contains(&file.id)).collect();
         let entries: Vec<names::Entry<'_>> = files
             .iter()
@@ -524,7 +525,7 @@ impl Inner {
             let Some(slot) = self.nodes.get(&ino) else { continue };
             let gone = slot.node.id().is_some_and(|id| !listed.contains(id)) && slot.changed <= asked;
             if gone {
-                self.unlink(ino);
+                self.unlink(ino, asked);
                 self.reap(ino);
             }
         }
@@ -582,6 +583,7 @@ impl Inner {
         slot.node.name = name.into();
         slot.node.linked = true;
         slot.node.seen_at = now;
+        slot.changed = slot.changed.max(tick);
         let same_content = slot.node.file.as_ref().is_some_and(|before| {
             before.revision == file.revision && before.local_modified_at == file.local_modified_at
         });
@@ -603,7 +605,7 @@ impl Inner {
         match change {
             feed::Change::Gone(_) => {
                 if let Some(ino) = known {
-                    self.unlink(ino);
+                    self.unlink(ino, asked);
                     self.reap(ino);
                 }
             }
@@ -629,7 +631,7 @@ impl Inner {
         else {
             // It went where we have not looked yet.
             if let Some(ino) = known {
-                self.unlink(ino);
+                self.unlink(ino, asked);
                 self.reap(ino);
             }
             return;
@@ -638,12 +640,11 @@ impl Inner {
         if self.nodes.get(&dir).is_some_and(left) {
             return;
         }
-        // As of when it was asked for: the next item of the same reply is newer than this one.
-        let (tick, now) = (asked, Instant::now());
+        let now = Instant::now();
         let stays = before.is_some_and(|before| before.name == file.name && before.parent == file.parent);
         match known.and_then(|ino| self.nodes.get(&ino)).map(|slot| slot.node.name.clone()) {
-            Some(name) if stays => self.place_as(dir, file, &name, tick, now),
-            _ => self.place(dir, file, tick, now),
+            Some(name) if stays => self.place_as(dir, file, &name, asked, now),
+            _ => self.place(dir, file, asked, now),
         };
     }
 }

@@ -132,7 +132,7 @@ impl Feed {
     async fn poll(pds: &Pds, tree: &Tree, cursor: &mut Cursor) -> Result<()> {
         for _ in 0..MAX_PAGES {
             let Cursor::At(position) = &*cursor else { return Ok(()) };
-            let asked = tree.tick();
+            let asked = tree.ask();
             let page = match pds.delta(position).await {
                 Ok(page) => page,
                 Err(error) if error.code() == code::CURSOR_NOT_FOUND => {

@@ -14,7 +14,7 @@ fn names(tree: &Tree) -> Vec<String> {
 }
 
 fn load(tree: &Tree, files: Vec<File>) {
-    let asked = tree.tick();
+    let asked = tree.ask();
     tree.apply_listing(ROOT, files, asked, Instant::now());
 }
 
@@ -32,7 +32,7 @@ fn inodes_survive_a_reload() {
 fn what_changed_here_while_a_listing_was_under_way_stays() {
     let tree = Tree::new();
     load(&tree, vec![file("a", "root", "a", "1"), file("b", "root", "b", "1")]);
-    let asked = tree.tick();
+    let asked = tree.ask();
     tree.remove(tree.by_id(&FileId::from("a")).unwrap());
     tree.insert_file(ROOT, file("n", "root", "new", "1"), LocalAttributes::default());
     tree.insert_draft(ROOT, "draft", LocalAttributes::default());
@@ -59,7 +59,7 @@ fn a_draft_keeps_its_name_when_the_drive_gets_one_like_it() {
 fn feed_items_move_rename_and_remove() {
     let tree = Tree::new();
     load(&tree, vec![file("a", "root", "a", "1")]);
-    let change = |change| tree.apply_change(change, tree.tick());
+    let change = |change| tree.apply_change(change, tree.ask());
     change(feed::Change::Now(Box::new(file("a", "root", "renamed", "2"))));
     assert_eq!(names(&tree), ["renamed"]);
     change(feed::Change::Now(Box::new(file("a", "root", "old news", "1"))));
@@ -69,6 +69,39 @@ fn feed_items_move_rename_and_remove() {
     assert_eq!(names(&tree), ["b"]);
     change(feed::Change::Gone(FileId::from("b")));
     assert!(names(&tree).is_empty());
+}
+
+#[test]
+fn news_of_one_page_are_all_taken_in_whatever_they_do_to_each_other() {
+    let tree = Tree::new();
+    load(&tree, vec![file("a", "root", "a", "1"), file("b", "root", "b", "1")]);
+    let asked = tree.ask();
+    let now = |id: &str, updated: &str| feed::Change::Now(Box::new(file(id, "root", id, updated)));
+    let gone = |id: &str| feed::Change::Gone(FileId::from(id));
+    let page = [gone("a"), now("c", "2"), gone("c"), gone("b"), now("b", "3"), now("d", "4"), now("d", "5")];
+    for change in page {
+        tree.apply_change(change, asked);
+    }
+    assert_eq!(names(&tree), ["b", "d"]);
+    let d = tree.node(tree.by_id(&FileId::from("d")).unwrap()).unwrap();
+    assert_eq!(&*d.file.unwrap().updated_at, "5");
+}
+
+#[test]
+fn a_listing_asked_for_before_the_news_does_not_undo_them() {
+    let tree = Tree::new();
+    load(&tree, vec![file("a", "root", "a", "1"), file("b", "root", "b", "1")]);
+    let listing = tree.ask();
+    let news = tree.ask();
+    tree.apply_change(feed::Change::Gone(FileId::from("a")), news);
+    tree.apply_change(feed::Change::Now(Box::new(file("c", "root", "c", "2"))), news);
+    tree.apply_listing(
+        ROOT,
+        vec![file("a", "root", "a", "1"), file("b", "root", "b", "1")],
+        listing,
+        Instant::now(),
+    );
+    assert_eq!(names(&tree), ["b", "c"]);
 }
 
 #[test]
@@ -96,30 +129,18 @@ fn publishing_a_file_that_replaced_another_takes_its_id_over() {
 }
 
 #[test]
-fn files_that_came_and_went_between_two_polls_leave_nothing() {
-    let tree = Tree::new();
-    load(&tree, vec![]);
-    let asked = tree.tick();
-    for id in ["a", "b", "c"] {
-        tree.apply_change(feed::Change::Now(Box::new(file(id, "root", id, "1"))), asked);
-        tree.apply_change(feed::Change::Gone(FileId::from(id)), asked);
-    }
-    assert_eq!(names(&tree), [""; 0]);
-}
-
-#[test]
 fn a_file_that_was_renamed_over_another_does_not_come_back_by_old_news() {
     let tree = Tree::new();
     load(&tree, vec![file("target", "root", "t", "1"), file("source", "root", "s", "1")]);
     let news = || feed::Change::Now(Box::new(file("source", "root", "s", "1")));
     let source = tree.by_id(&FileId::from("source")).unwrap();
-    let before = tree.tick();
+    let before = tree.ask();
     tree.relocate(source, ROOT, "t");
     tree.publish(source, Arc::new(file("target", "root", "t", "2")));
     tree.apply_change(news(), before);
     assert_eq!(names(&tree), ["t"]);
     // News asked for before the drive has removed it is told and taken back.
-    let meanwhile = tree.tick();
+    let meanwhile = tree.ask();
     tree.apply_change(news(), meanwhile);
     assert_eq!(names(&tree), ["s", "t"]);
     tree.vanished(&file("source", "root", "s", "1"));

@@ -2,6 +2,8 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod corpus;
+pub mod disk;
+pub mod drive;
 pub mod hashes;
 pub mod mount;
 

@@ -1,0 +1,131 @@
+//! Random operations on a real filesystem over the embedded server and on a map in memory, compared after
+//! each step; in process and through the kernel.
+//!
+//! A failing run prints its seed and the shortest list of operations found that still fails; that list then
+//! stays in `model/stories.rs` under a name that tells what went wrong.
+//!
+//! `PDSFS_SEED=n PDSFS_STEPS=n cargo test --test model` runs one seed, as long as wanted.
+
+#![allow(clippy::unwrap_used)] // Also in the helpers of tests.
+
+#[path = "model/ops.rs"]
+mod ops;
+#[path = "model/reference.rs"]
+mod reference;
+#[path = "model/run.rs"]
+mod run;
+#[allow(dead_code)]
+mod server_support;
+mod support;
+
+use std::time::{Duration, Instant};
+
+use ops::{Op, PART};
+use run::Difference;
+use server_support::Bed;
+use support::disk::{Direct, Mounted, Tuning, can_mount};
+
+/// Where the operations go.
+#[derive(Clone, Copy, Debug)]
+enum Through {
+    Process,
+    Kernel,
+}
+
+/// Operations of one seed.
+const STEPS: usize = 300;
+/// How long the shrinker may try.
+const SHRINK_FOR: Duration = Duration::from_secs(120);
+
+fn play(through: Through, attr_timeout: Duration, ops: &[Op]) -> Result<(), Difference> {
+    let bed = Bed::with(|options| options.min_part_bytes = 64);
+    let local = tempfile::tempdir().unwrap();
+    let tuning = Tuning { attr_timeout, part_bytes: PART, ..Tuning::default() };
+    match through {
+        Through::Process => run::run(&bed, Direct::new(&bed.server, local.path(), tuning), ops),
+        Through::Kernel => run::run(&bed, Mounted::new(&bed.server, local.path(), tuning), ops),
+    }
+}
+
+/// Runs one seed; on a difference finds a shorter list of operations and panics with it.
+fn check(through: Through, attr_timeout: Duration, seed: u64, steps: usize) {
+    println!("PDSFS_SEED={seed} PDSFS_STEPS={steps} {through:?}, attributes live {attr_timeout:?}");
+    let ops = ops::draw(seed, steps);
+    if let Err(difference) = play(through, attr_timeout, &ops) {
+        println!("{difference}");
+        let (ops, difference) = shrink(ops, difference, |ops| play(through, attr_timeout, ops).err());
+        let list: String = ops.iter().map(|op| format!("    {op:?},\n")).collect();
+        panic!("PDSFS_SEED={seed} PDSFS_STEPS={steps} {through:?}: {difference}\n[\n{list}]");
+    }
+}
+
+/// Leaves out operations, many at first, as long as the rest still fails.
+fn shrink(
+    mut ops: Vec<Op>,
+    mut difference: Difference,
+    fails: impl Fn(&[Op]) -> Option<Difference>,
+) -> (Vec<Op>, Difference) {
+    let until = Instant::now() + SHRINK_FOR;
+    let mut chunk = ops.len() / 2;
+    while chunk > 0 {
+        let mut at = 0;
+        while at < ops.len() && Instant::now() < until {
+            let end = (at + chunk).min(ops.len());
+            let rest = [&ops[..at], &ops[end..]].concat();
+            match fails(&rest) {
+                Some(found) => (ops, difference) = (rest, found),
+                None => at = end,
+            }
+        }
+        chunk /= 2;
+    }
+    (ops, difference)
+}
+
+/// The seed asked for, or these and one that nobody has seen.
+fn seeds(fixed: &[u64]) -> Vec<u64> {
+    let asked = std::env::var("PDSFS_SEED").ok().map(|seed| seed.parse().expect("PDSFS_SEED is a number"));
+    match asked {
+        Some(seed) => vec![seed],
+        None => fixed.iter().copied().chain([u64::from(getrandom::u32().unwrap() % 1_000_000)]).collect(),
+    }
+}
+
+fn steps() -> usize {
+    let asked = std::env::var("PDSFS_STEPS").ok();
+    asked.map_or(STEPS, |steps| steps.parse().expect("PDSFS_STEPS is a number"))
+}
+
+#[test]
+fn in_process_with_attributes_that_are_always_asked_for() {
+    for seed in seeds(&[1, 2]) {
+        check(Through::Process, Duration::ZERO, seed, steps());
+    }
+}
+
+#[test]
+fn in_process_with_attributes_that_live_a_second() {
+    for seed in seeds(&[3, 4]) {
+        check(Through::Process, Duration::from_secs(1), seed, steps());
+    }
+}
+
+#[test]
+fn on_a_real_mount_with_attributes_that_are_always_asked_for() {
+    if !can_mount() {
+        return;
+    }
+    for seed in seeds(&[5]) {
+        check(Through::Kernel, Duration::ZERO, seed, steps());
+    }
+}
+
+#[test]
+fn on_a_real_mount_with_attributes_that_live_a_second() {
+    if !can_mount() {
+        return;
+    }
+    for seed in seeds(&[6, 7]) {
+        check(Through::Kernel, Duration::from_secs(1), seed, steps());
+    }
+}
