@@ -138,7 +138,8 @@ fn command() -> clap::Command {
         command = command.mut_subcommand(&name, |sub| {
             let examples = sub.get_after_help().map(ToString::to_string);
             let has_units = sub.get_arguments().any(|arg| {
-                arg.get_value_names().is_some_and(|names| names.iter().any(|name| *name == "SIZE" || *name == "TIME"))
+                arg.get_value_names()
+                    .is_some_and(|names| names.iter().any(|name| *name == "SIZE" || *name == "TIME"))
             });
             let units = has_units.then(|| UNITS.to_owned());
             let parts: Vec<String> = examples.into_iter().chain(units).chain([footer.clone()]).collect();

@@ -137,6 +137,16 @@ fn give_attr(fs: &DriveFs, defaults: &Defaults, op: &'static str, found: Result<
     }
 }
 
+/// Bytes of a handle that only writes go past the kernel's page cache: a large copy then costs one copy in
+/// memory less, and cannot be mapped anyway. Pages of the content seen before stay cached.
+fn open_flags(mode: OpenMode, opened: Opened) -> FopenFlags {
+    match (mode.read, opened.keep_cache) {
+        (false, _) => FopenFlags::FOPEN_DIRECT_IO,
+        (true, true) => FopenFlags::FOPEN_KEEP_CACHE,
+        (true, false) => FopenFlags::empty(),
+    }
+}
+
 fn give_empty(op: &'static str, result: Result<()>, reply: ReplyEmpty) {
     match result {
         Ok(()) => reply.ok(),
@@ -152,12 +162,9 @@ fn give_xattr(op: &'static str, value: Result<Vec<u8>>, size: u32, reply: ReplyX
     }
 }
 
-fn give_open(op: &'static str, opened: Result<Opened>, reply: ReplyOpen) {
+fn give_open(op: &'static str, mode: OpenMode, opened: Result<Opened>, reply: ReplyOpen) {
     match opened {
-        Ok(opened) => {
-            let keep = if opened.keep_cache { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::empty() };
-            reply.opened(FileHandle(opened.handle), keep);
-        }
+        Ok(opened) => reply.opened(FileHandle(opened.handle), open_flags(mode, opened)),
         Err(error) => reply.error(Fuse::refuse(op, &error)),
     }
 }
@@ -345,12 +352,12 @@ impl Filesystem for Fuse {
     fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let (mode, caller) = (open_mode(flags.0), caller(request));
         if let Some(opened) = self.fs.open_now(ino.0, mode, caller) {
-            return give_open("open", opened, reply);
+            return give_open("open", mode, opened, reply);
         }
         let fs = Arc::clone(&self.fs);
         self.task(async move {
             let opened = fs.open_file(ino.0, mode, caller).await;
-            give_open("open", opened, reply);
+            give_open("open", mode, opened, reply);
         });
     }
 
@@ -366,13 +373,20 @@ impl Filesystem for Fuse {
     ) {
         let (fs, defaults, name, caller) =
             (Arc::clone(&self.fs), self.defaults, name.to_owned(), caller(request));
+        let mode_of = open_mode(flags);
         self.task(async move {
-            match fs.create(parent.0, &name, open_mode(flags), mode & !umask & 0o7777, caller).await {
+            match fs.create(parent.0, &name, mode_of, mode & !umask & 0o7777, caller).await {
                 Ok((stat, opened)) => {
                     fs.refer(stat.node.ino);
                     let attr = file_attr(&stat, &defaults);
                     let handle = FileHandle(opened.handle);
-                    reply.created(&fs.attr_timeout(), &attr, Generation(0), handle, FopenFlags::empty());
+                    reply.created(
+                        &fs.attr_timeout(),
+                        &attr,
+                        Generation(0),
+                        handle,
+                        open_flags(mode_of, opened),
+                    );
                 }
                 Err(error) => reply.error(Fuse::refuse("create", &error)),
             }

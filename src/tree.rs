@@ -62,6 +62,9 @@ pub struct Node {
     pub local: LocalAttributes,
     /// Reachable by its name; false after unlink.
     pub linked: bool,
+    /// A program took its name away here: what is written to it is for nobody else. Without this, a node
+    /// that is not linked was taken away by others.
+    pub removed: bool,
     /// When the drive last told about it.
     pub seen_at: Instant,
 }
@@ -147,6 +150,7 @@ impl Tree {
             file: None,
             local: LocalAttributes::default(),
             linked: true,
+            removed: false,
             seen_at: Instant::now(),
         };
         let mut inner = Inner { nodes: HashMap::new(), by_id: HashMap::new(), next_ino: ROOT + 1, tick: 0 };
@@ -248,6 +252,7 @@ impl Tree {
             file: None,
             local,
             linked: true,
+            removed: false,
             seen_at: Instant::now(),
         };
         let tick = inner.advance();
@@ -301,6 +306,9 @@ impl Tree {
     /// Takes a node out of its directory; it lives on while it is open or known to the kernel.
     pub fn remove(&self, ino: Ino) {
         let mut inner = lock(&self.inner);
+        if let Some(slot) = inner.nodes.get_mut(&ino) {
+            slot.node.removed = true;
+        }
         let tick = inner.advance();
         inner.unlink(ino, tick);
         inner.reap(ino);
@@ -309,12 +317,35 @@ impl Tree {
     /// The drive no longer has `file`, by a change of ours: news of it that was asked for before now is old.
     pub fn vanished(&self, file: &File) {
         let mut inner = lock(&self.inner);
-        let tick = inner.advance();
         if let Some(ino) = inner.by_id.get(&file.id).copied() {
+            let tick = inner.advance();
             inner.unlink(ino, tick);
             inner.reap(ino);
         }
+        let tick = inner.advance();
         inner.note_left(file, tick);
+    }
+
+    /// Gives a node that others took away its place back, as a draft: what was written here is not lost by
+    /// what they did. Its name may differ, when theirs has it now.
+    pub fn revive(&self, ino: Ino) {
+        let mut inner = lock(&self.inner);
+        let Some(slot) = inner.nodes.get(&ino).filter(|slot| !slot.node.linked && !slot.node.removed) else {
+            return;
+        };
+        let parent = slot.node.parent;
+        let name = names::first_free(&slot.node.name, |name| inner.child(parent, name).is_some());
+        let tick = inner.advance();
+        inner.link(parent, &name, ino);
+        if let Some(slot) = inner.nodes.get_mut(&ino) {
+            slot.node.name = name;
+            slot.node.file = None;
+            slot.node.linked = true;
+            slot.changed = tick;
+        }
+        if let Some(children) = inner.nodes.get_mut(&parent).and_then(|slot| slot.children.as_mut()) {
+            children.loaded_at = None;
+        }
     }
 
     /// Gives a node another place. An entry that has the name there is taken out first.
@@ -330,6 +361,7 @@ impl Tree {
             slot.node.parent = parent;
             slot.node.name = name.into();
             slot.node.linked = true;
+            slot.node.removed = false;
             slot.changed = tick;
         }
     }
@@ -575,6 +607,7 @@ impl Inner {
                 file: None,
                 local: LocalAttributes::default(),
                 linked: true,
+                removed: false,
                 seen_at: now,
             };
             Slot::new(node, tick)
@@ -640,6 +673,7 @@ impl Inner {
         if self.nodes.get(&dir).is_some_and(left) {
             return;
         }
+        // As of when it was asked for: the next item of the same reply is newer than this one.
         let now = Instant::now();
         let stays = before.is_some_and(|before| before.name == file.name && before.parent == file.parent);
         match known.and_then(|ino| self.nodes.get(&ino)).map(|slot| slot.node.name.clone()) {

@@ -10,6 +10,8 @@
 
 #[path = "model/ops.rs"]
 mod ops;
+#[path = "model/pair.rs"]
+mod pair;
 #[path = "model/reference.rs"]
 mod reference;
 #[path = "model/run.rs"]
@@ -21,15 +23,19 @@ mod support;
 use std::time::{Duration, Instant};
 
 use ops::{Op, PART};
+use pair::Pair;
 use run::Difference;
 use server_support::Bed;
-use support::disk::{Direct, Mounted, Tuning, can_mount};
+use support::disk::{Direct, Disk, Mounted, Tuning, can_mount};
 
 /// Where the operations go.
 #[derive(Clone, Copy, Debug)]
 enum Through {
     Process,
     Kernel,
+    /// Two clients of one drive take turns.
+    TwoInProcess,
+    TwoInKernel,
 }
 
 /// Operations of one seed.
@@ -41,16 +47,22 @@ fn play(through: Through, attr_timeout: Duration, ops: &[Op]) -> Result<(), Diff
     let bed = Bed::with(|options| options.min_part_bytes = 64);
     let local = tempfile::tempdir().unwrap();
     let tuning = Tuning { attr_timeout, part_bytes: PART, ..Tuning::default() };
+    let (server, local) = (&bed.server, local.path());
     match through {
-        Through::Process => run::run(&bed, Direct::new(&bed.server, local.path(), tuning), ops),
-        Through::Kernel => run::run(&bed, Mounted::new(&bed.server, local.path(), tuning), ops),
+        Through::Process => run::run(&bed, Direct::new(server, local, tuning), ops),
+        Through::Kernel => run::run(&bed, Mounted::new(server, local, tuning), ops),
+        Through::TwoInProcess => run::run(&bed, Pair::<Direct>::new(server, local, tuning), ops),
+        Through::TwoInKernel => run::run(&bed, Pair::<Mounted>::new(server, local, tuning), ops),
     }
 }
 
 /// Runs one seed; on a difference finds a shorter list of operations and panics with it.
 fn check(through: Through, attr_timeout: Duration, seed: u64, steps: usize) {
     println!("PDSFS_SEED={seed} PDSFS_STEPS={steps} {through:?}, attributes live {attr_timeout:?}");
-    let ops = ops::draw(seed, steps);
+    let ops = match through {
+        Through::Process | Through::Kernel => ops::draw(seed, steps),
+        Through::TwoInProcess | Through::TwoInKernel => ops::draw_closing(seed, steps),
+    };
     if let Err(difference) = play(through, attr_timeout, &ops) {
         println!("{difference}");
         let (ops, difference) = shrink(ops, difference, |ops| play(through, attr_timeout, ops).err());
@@ -127,5 +139,22 @@ fn on_a_real_mount_with_attributes_that_live_a_second() {
     }
     for seed in seeds(&[6, 7]) {
         check(Through::Kernel, Duration::from_secs(1), seed, steps());
+    }
+}
+
+#[test]
+fn two_clients_in_process_take_turns() {
+    for seed in seeds(&[8, 9]) {
+        check(Through::TwoInProcess, Duration::ZERO, seed, steps());
+    }
+}
+
+#[test]
+fn two_real_mounts_take_turns() {
+    if !can_mount() {
+        return;
+    }
+    for seed in seeds(&[10]) {
+        check(Through::TwoInKernel, Duration::ZERO, seed, steps());
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pdsfs::config::{
-    DEFAULT_CACHE_BYTES, DEFAULT_MEMORY_BYTES, DeletePolicy, Fsync, FsOptions, MinFree, XattrList, XattrMode,
+    DEFAULT_CACHE_BYTES, DEFAULT_MEMORY_BYTES, DeletePolicy, FsOptions, Fsync, MinFree, XattrList, XattrMode,
     XattrReadonly,
 };
 use pdsfs::error::Kind;
@@ -36,7 +36,8 @@ impl Bed {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let server = Server::start(ServerOptions::new(dir.path().join("data"))).unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         Bed { server, dir, runtime }
     }
 
@@ -229,4 +230,23 @@ fn a_removed_file_does_not_come_back() {
     assert!(fs.status().recovering.is_empty());
     assert!(bed.recover(&fs).is_empty());
     assert!(bed.files().is_empty());
+}
+
+#[test]
+fn what_others_remove_while_it_is_written_here_is_on_the_drive_after_close() {
+    let bed = Bed::new();
+    let fs = bed.fs();
+    let handle = bed.write(&fs, "shared", b"first");
+    bed.runtime.block_on(fs.flush(handle, ME)).unwrap();
+    fs.write(handle, b"second", 0).unwrap();
+    bed.runtime.block_on(bed.pds().trash(&bed.files()[0].id)).unwrap();
+    // The news comes with the next look at anything.
+    assert!(bed.runtime.block_on(fs.lookup(ROOT, OsStr::new("shared"))).is_err());
+
+    bed.runtime.block_on(fs.flush(handle, ME)).unwrap();
+    fs.release(handle);
+    let files = bed.files();
+    assert_eq!(files.len(), 1);
+    assert_eq!((&*files[0].name, files[0].crc64), ("shared", Some(crc64(b"second"))));
+    assert!(bed.runtime.block_on(fs.lookup(ROOT, OsStr::new("shared"))).is_ok());
 }

@@ -353,8 +353,10 @@ impl DriveFs {
     pub fn release(self: &Arc<Self>, number: u64) {
         let Some(handle) = self.handles.remove_file(number) else { return };
         let body = Arc::clone(&handle.body);
+        // Asked before the close, which forgets a node without a name.
+        let wanted = body.is_dirty() && self.is_wanted(body.ino);
         let is_last = self.tree.close(body.ino);
-        let linked = self.tree.node(body.ino).is_some_and(|node| node.linked);
+        let linked = wanted || self.tree.node(body.ino).is_some_and(|node| node.linked);
         if !linked {
             if is_last {
                 self.discard(&body);

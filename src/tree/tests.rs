@@ -129,6 +129,18 @@ fn publishing_a_file_that_replaced_another_takes_its_id_over() {
 }
 
 #[test]
+fn files_that_came_and_went_between_two_polls_leave_nothing() {
+    let tree = Tree::new();
+    load(&tree, vec![]);
+    let asked = tree.ask();
+    for id in ["a", "b", "c"] {
+        tree.apply_change(feed::Change::Now(Box::new(file(id, "root", id, "1"))), asked);
+        tree.apply_change(feed::Change::Gone(FileId::from(id)), asked);
+    }
+    assert_eq!(names(&tree), [""; 0]);
+}
+
+#[test]
 fn a_file_that_was_renamed_over_another_does_not_come_back_by_old_news() {
     let tree = Tree::new();
     load(&tree, vec![file("target", "root", "t", "1"), file("source", "root", "s", "1")]);

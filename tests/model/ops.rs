@@ -7,7 +7,7 @@ use rand::{Rng, SeedableRng};
 use crate::support::disk::How;
 
 /// Open files at the same time.
-pub const SLOTS: usize = 4;
+pub const SLOTS: usize = 3;
 /// Bytes per shard of the clients under test.
 pub const PART: u64 = 4096;
 
@@ -18,6 +18,10 @@ pub enum Op {
     Open(usize, &'static str, How),
     /// Slot, offset, length, and what the bytes are.
     Write(usize, u64, usize, u64),
+    /// Writes behind the last byte, as a copy does: slot, length, and what the bytes are.
+    Grow(usize, usize, u64),
+    /// Lets what runs in the background get on, so that shards are sealed and sent. Nothing relies on it.
+    Breathe,
     /// Slot, offset, length.
     Read(usize, u64, usize),
     SetLen(usize, u64),
@@ -39,7 +43,7 @@ pub enum Op {
 }
 
 const FOLDERS: [&str; 4] = ["", "d", "e", "d/e"];
-const FILES: [&str; 7] = ["a", "b", "d/a", "d/b", "e/a", "d/e/a", "d/e/c"];
+const FILES: [&str; 5] = ["a", "b", "d/a", "d/b", "d/e/a"];
 
 /// `count` operations of a seed.
 pub fn draw(seed: u64, count: usize) -> Vec<Op> {
@@ -49,19 +53,34 @@ pub fn draw(seed: u64, count: usize) -> Vec<Op> {
     ops
 }
 
+/// The same with everything closed after every few operations.
+pub fn draw_closing(seed: u64, count: usize) -> Vec<Op> {
+    let mut rng = StdRng::seed_from_u64(seed);
+    let mut ops = Vec::new();
+    for op in draw(seed, count) {
+        ops.push(op);
+        if rng.random_bool(0.4) {
+            ops.extend((0..SLOTS).map(Op::Close));
+        }
+    }
+    ops
+}
+
 fn one(rng: &mut StdRng) -> Op {
     let slot = rng.random_range(0..SLOTS);
     match rng.random_range(0..100) {
-        0..18 => Op::Open(slot, any(rng), how(rng)),
-        18..43 => Op::Write(slot, place(rng), length(rng), rng.random()),
+        0..11 => Op::Open(slot, any(rng), how(rng)),
+        11..26 => Op::Grow(slot, length(rng) * 2, rng.random()),
+        26..43 => Op::Write(slot, place(rng), length(rng), rng.random()),
         43..57 => Op::Read(slot, place(rng), length(rng) * 2),
-        57..62 => Op::SetLen(slot, place(rng)),
-        62..65 => Op::Sync(slot),
-        65..75 => Op::Close(slot),
-        75..77 => Op::Truncate(any(rng), place(rng)),
-        77..82 => Op::Rename(any(rng), any(rng)),
-        82..85 => Op::Unlink(any(rng)),
-        85..87 => Op::MakeDir(folder(rng)),
+        57..61 => Op::SetLen(slot, place(rng)),
+        61..64 => Op::Sync(slot),
+        64..71 => Op::Breathe,
+        71..77 => Op::Close(slot),
+        77..79 => Op::Truncate(any(rng), place(rng)),
+        79..83 => Op::Rename(any(rng), any(rng)),
+        83..86 => Op::Unlink(any(rng)),
+        86..87 => Op::MakeDir(folder(rng)),
         87..88 => Op::RemoveDir(folder(rng)),
         88..90 => Op::List(if rng.random_bool(0.9) { FOLDERS[rng.random_range(0..4)] } else { any(rng) }),
         90..93 => Op::Stat(any(rng)),
@@ -81,14 +100,14 @@ fn folder(rng: &mut StdRng) -> &'static str {
 }
 
 fn how(rng: &mut StdRng) -> How {
-    match rng.random_range(0..12) {
+    match rng.random_range(0..16) {
         0..2 => How::READ,
         2..4 => How::EDIT,
-        4..6 => How::NEW,
-        6..8 => How { truncate: false, ..How::NEW },
-        8 => How { read: false, truncate: rng.random(), ..How::NEW },
-        9 => How { exclusive: true, truncate: rng.random(), ..How::NEW },
-        10 => How::ADD,
+        4..7 => How::NEW,
+        7..12 => How { truncate: false, ..How::NEW },
+        12 => How { read: false, truncate: rng.random(), ..How::NEW },
+        13 => How { exclusive: true, truncate: rng.random(), ..How::NEW },
+        14 => How::ADD,
         _ => How { read: false, create: rng.random(), truncate: rng.random(), ..How::ADD },
     }
 }

@@ -64,6 +64,14 @@ impl<D: Disk> Run<'_, D> {
         match *op {
             Op::Open(slot, path, how) => self.open(slot, path, how),
             Op::Write(slot, offset, len, salt) => self.write(slot, offset, &noise(salt, len)),
+            Op::Grow(slot, len, salt) => {
+                let end = self.slots[slot].as_ref().map_or(0, |open| self.model.file(open.id).bytes.len());
+                self.write(slot, end as u64, &noise(salt, len))
+            }
+            Op::Breathe => {
+                std::thread::sleep(Duration::from_millis(3));
+                Ok(())
+            }
             Op::Read(slot, offset, len) => self.read(slot, offset, len),
             Op::SetLen(slot, len) => self.set_len(slot, len),
             Op::Sync(slot) => match &self.slots[slot] {
