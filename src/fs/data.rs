@@ -327,6 +327,8 @@ impl DriveFs {
         };
         match on_close(close) {
             OnClose::Nothing => Ok(()),
+            // Nothing would be lost but the old content: a copy that has just begun is not recovered as empty.
+            OnClose::Defer if !handle_wrote => Ok(()),
             OnClose::Defer => tokio::task::block_in_place(|| self.record(&handle.body, None)),
             OnClose::Complete => self.complete(&handle.body).await,
         }
