@@ -42,11 +42,10 @@ fn the_words_of_success_can_be_typed() {
     let lines: Vec<&str> = said.out.lines().filter(|line| line.starts_with("  ")).map(str::trim).collect();
     assert_eq!(lines.len(), 4, "{said}");
     m.quiet("ffmpeg -nostdin -v error -f lavfi -i testsrc2=s=64x48 -frames:v 1 photo.jpg");
-    m.quiet(&format!(
-        "pdsfs() {{ '{}' \"$@\"; }}\n{}",
-        env!("CARGO_BIN_EXE_pdsfs"),
-        lines.join("\n").split('(').next().unwrap()
-    ));
+    let typed = lines.join("\n");
+    let typed = typed.split("    (").next().unwrap();
+    let said = m.sh(&format!("pdsfs() {{ '{}' \"$@\"; }}\n{typed}", m.program().display())).ok();
+    assert!(said.contains("user.pds.image.width=\"64\""), "{said}");
     assert!(!mounted(&m, place));
 }
 

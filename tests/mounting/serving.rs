@@ -3,6 +3,10 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use std::process::Stdio;
+
+use pdsfs::server::{Server, ServerOptions};
+
 use crate::support::mount::until;
 use crate::support::{Home, Mount, Said, Serve};
 
@@ -75,24 +79,55 @@ fn a_killed_server_goes_on_with_the_same_data_and_the_mount_with_it() {
 #[test]
 fn a_token_that_expires_in_the_middle_of_a_copy_is_replaced_in_its_file() {
     let home = Home::new();
-    let serve = Serve::new(&home);
-    let good = serve.token();
-    let m = Mount::at(home, &[&serve.options()[..], &["--part-size", "1MiB"]].concat());
-    m.file("disk/a", 5_000_000);
-    m.quiet("cp disk/a mnt/a");
-    // Refused: the copy fails with the reason and its bytes are kept.
-    fs::write(m.path("token"), "this-one-has-expired\n").unwrap();
-    let said = m.sh("cp disk/a mnt/b");
-    said.failed(1, &["mnt/b", "Permission denied"]);
-    let status = Said::of("status", &mut m.pdsfs(["status", "mnt"])).quiet();
-    assert!(status.contains("dirty files: 1") && status.contains("access token"), "{status}");
-    m.quiet("cmp disk/a mnt/b");
-    // Replaced: everything goes on, and unmounting sends what was left.
-    fs::write(m.path("token"), good).unwrap();
-    m.quiet("cp disk/a mnt/c");
-    m.remount();
-    m.quiet("for f in a b c; do cmp disk/a mnt/$f; done");
+    let start = |token: &str, listen: std::net::SocketAddr| {
+        let mut options = ServerOptions::new(home.path("served"));
+        options.access_token = Some(token.to_owned());
+        options.listen = listen;
+        Server::start(options).unwrap()
+    };
+    let server = start("first-token", ([127, 0, 0, 1], 0).into());
+    let (url, address) = (server.url().to_owned(), server.address());
+    fs::write(home.path("token"), "first-token\n").unwrap();
+    home.file("disk/a", 6_000_000);
+    home.quiet("mkfifo go");
+    let options = ["--endpoint", &url, "--token-file", "token", "--drive-id", "1", "--part-size", "1MiB"];
+    Said::of("mount", home.pdsfs(["mount", "-q"]).args(options).arg("mnt")).quiet();
+    // The server asks for another token from now on, and the file has the old one.
+    let half_a_copy = |name: &str| {
+        let child = home.command("python3").args(["-c", COPY, name]).stderr(Stdio::piped()).spawn().unwrap();
+        until("half a copy", || home.path(format!("ready.{name}")).exists());
+        child
+    };
+    let copy = half_a_copy("b");
+    drop(server);
+    let server = start("second-token", address);
+    home.quiet("echo now > go");
+    let output = copy.wait_with_output().unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && words.contains("Permission denied"), "the program is told: {words}");
+    let status = Said::of("status", &mut home.pdsfs(["status", "mnt"])).quiet();
+    assert!(status.contains("dirty files: 1") && status.contains("token"), "{status}");
+    home.quiet("cmp disk/a mnt/b");
+    // The new one is written into the file while the next copy is under way: nobody notices.
+    let copy = half_a_copy("c");
+    fs::write(home.path("token"), "second-token\n").unwrap();
+    home.quiet("echo now > go");
+    assert!(copy.wait_with_output().unwrap().status.success());
+    Said::of("umount", &mut home.pdsfs(["umount", "mnt"])).quiet();
+    let m = Mount::at(home, &options);
+    m.quiet("cmp disk/a mnt/b; cmp disk/a mnt/c");
+    drop(m);
+    drop(server);
 }
+
+/// Copies `disk/a` to the name given, and waits in the middle until told to go on.
+const COPY: &str = "import sys
+name = sys.argv[1]
+with open('disk/a', 'rb') as source, open('mnt/' + name, 'wb', 0) as target:
+    target.write(source.read(3000000))
+    open('ready.' + name, 'w').close()
+    open('go').read()
+    target.write(source.read())";
 
 #[test]
 fn what_is_wrong_with_a_drive_elsewhere_is_told_with_its_exit_code() {
@@ -160,20 +195,27 @@ fn something_else_at_the_address_is_recognised() {
     std::net::TcpStream::connect(url.trim_start_matches("http://")).unwrap().write_all(b"END").unwrap();
     server.join().unwrap();
     assert!(matches!(said.code, Some(1..=5)), "{said}");
-    assert!(said.err.contains("--endpoint") && !said.err.contains("nginx"), "{said}");
+    assert!(
+        said.err.contains("PDS") && said.err.contains("address") && !said.err.contains("nginx"),
+        "{said}"
+    );
 }
 
 #[test]
 fn tokens_and_signed_urls_are_told_to_nobody() {
     let home = Home::new();
-    let serve = Serve::on(&home, "127.0.0.1:0", &["-vv"]);
+    let mut serve = Serve::on(&home, "127.0.0.1:0", &["-vv"]);
     let token = serve.token();
     let m = Mount::at(home, &[&serve.options()[..], &["-vv", "--part-size", "1MiB"]].concat());
     m.file("disk/a", 3_000_000);
     m.quiet("cp disk/a mnt/a; cp -a mnt/a disk/b; mv mnt/a mnt/c; rm mnt/c");
     m.remount();
     m.quiet("cp disk/a mnt/d; cmp disk/a mnt/d");
-    // Trouble, which makes programs talk.
+    // Trouble, which makes programs talk: the server has a new token, and the file a wrong one.
+    let address = serve.address();
+    serve.kill();
+    let serve = Serve::on(&m, &address, &["-vv"]);
+    let new_token = serve.token();
     fs::write(m.path("token"), "another-secret-token\n").unwrap();
     let failed = m.sh("cp disk/a mnt/e");
     assert_eq!(failed.code, Some(1), "{failed}");
@@ -186,7 +228,7 @@ fn tokens_and_signed_urls_are_told_to_nobody() {
             "--token-file",
             "token",
             "--drive-id",
-            "1",
+            "2",
             "wrong",
         ]),
     );
@@ -213,11 +255,11 @@ fn tokens_and_signed_urls_are_told_to_nobody() {
     ];
     assert!(places[0].1.contains("mounted"), "the log is the right one: {}", places[0].1);
     for (place, text) in &places {
-        for secret in [token.as_str(), "another-secret-token", "x-oss-signature", "Bearer "] {
+        for secret in [&token, &new_token, "another-secret-token", "x-oss-signature", "Bearer "] {
             assert!(!text.contains(secret), "{secret:?} is in {place}:\n{text}");
         }
     }
-    fs::write(m.path("token"), token).unwrap();
+    fs::write(m.path("token"), new_token).unwrap();
 }
 
 #[test]

@@ -127,7 +127,6 @@ fn passing_trouble_is_not_noticed_by_programs() {
         ("get_object", FaultAction::ExpiredUrl),
         ("get_object", FaultAction::CutBefore),
         ("get_download_url", FaultAction::Status(500, "InternalError", "oops")),
-        ("list", FaultAction::NotJson),
     ] {
         m.quiet("rm -f mnt/*");
         server.faults().add(Fault { route, action: action.clone(), times: 1 });
@@ -182,4 +181,17 @@ fn a_file_that_vanished_from_the_store_is_an_error_and_no_garbage() {
     let said = m.sh("timeout 60 cat mnt/a > disk/out");
     assert_eq!(said.code, Some(1), "{said}");
     m.quiet("ls -l mnt/a > /dev/null; echo fine > mnt/f");
+}
+
+#[test]
+fn what_is_copied_in_does_not_fill_the_disk_for_ever() {
+    let m = Mount::with(&["--cache-size", "64MiB"]);
+    m.file("disk/a", 16 << 20);
+    for number in 0..12 {
+        m.quiet(&format!("cp disk/a mnt/{number}"));
+        let kept: u64 =
+            m.quiet("du -sm cache state | awk '{ sum += $1 } END { print sum }'").trim().parse().unwrap();
+        assert!(kept <= 64 + 2, "after {} files {kept} MiB are kept", number + 1);
+    }
+    m.quiet("for n in 0 5 11; do cmp disk/a mnt/$n; done");
 }

@@ -296,7 +296,7 @@ impl Mount {
 
     /// Mounts (again).
     pub fn mount(&self) -> Said {
-        let mut command = self.pdsfs(["mount", "--quiet"]);
+        let mut command = self.pdsfs(["mount"]);
         command.args(&self.arguments).arg(&self.place);
         Said::of("pdsfs mount", &mut command)
     }
