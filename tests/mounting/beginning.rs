@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use rustix::process::Signal;
 
-use crate::support::mount::{running, send, until};
+use crate::support::mount::{not_tested, running, send, until};
 use crate::support::{Home, Mount, Said};
 
 fn mounted(home: &Home, name: &str) -> bool {
@@ -146,7 +146,7 @@ fn a_read_only_mount_changes_nothing() {
 #[test]
 fn owner_and_permissions_are_as_asked_for() {
     if !rustix::process::geteuid().is_root() {
-        return eprintln!("NOT TESTED: only root can look at a mount with another user's eyes");
+        return not_tested("only root can look at a mount with another user's eyes");
     }
     let as_nobody = "setpriv --reuid 65534 --regid 65534 --clear-groups";
     let m = Mount::with(&["--allow-other", "--uid", "65534", "--gid", "65534", "--umask", "077"]);
@@ -182,7 +182,7 @@ fn an_ordinary_user_mounts_through_fusermount() {
 #[test]
 fn a_user_without_the_right_to_fuse_is_told() {
     if !rustix::process::geteuid().is_root() {
-        return eprintln!("NOT TESTED: only root can take the device away");
+        return not_tested("only root can take the device away");
     }
     let home = Home::of_user();
     home.quiet_as_root("chmod 600 fuse");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pdsfs::server::{Fault, FaultAction, Server, ServerOptions};
 
-use crate::support::mount::noise;
+use crate::support::mount::{noise, not_tested};
 use crate::support::{Home, Mount, Said};
 
 /// A server in this process, and the options to mount its drive.
@@ -45,7 +45,7 @@ fn a_full_drive_is_told_and_the_bytes_are_kept() {
 #[test]
 fn a_full_local_disk_is_told_when_writing_and_nothing_is_damaged() {
     if !rustix::process::geteuid().is_root() {
-        return eprintln!("NOT TESTED: only root can make a small disk");
+        return not_tested("only root can make a small disk");
     }
     let home = Home::new();
     let (_server, options) = server(&home, |_| {});

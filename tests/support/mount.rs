@@ -10,7 +10,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -357,7 +357,7 @@ impl std::ops::Deref for Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the end of the mount's log\n{}", last_lines(&self.log(), 20));
+            tell(&format!("--- the end of the mount's log\n{}", last_lines(&self.log(), 20)));
         }
         let _ = self.home.command("fusermount3").args(["-uzq", "--"]).arg(&self.place).output();
         // A daemon without a mountpoint ends by itself, when all is sent; a broken one does not.
@@ -383,6 +383,16 @@ fn text(file: &mut fs::File) -> String {
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// Says loudly what could not be tried: the harness hides what a passing test prints, but not this.
+pub fn not_tested(why: &str) {
+    tell(&format!("NOT TESTED: {why}"));
+}
+
+fn tell(line: &str) {
+    // Nobody listening is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Bytes that do not repeat and cannot be packed, the same each time.
