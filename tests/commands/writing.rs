@@ -335,3 +335,66 @@ fn media_programs_that_patch_their_headers() {
         "Pdsfs1\n"
     );
 }
+
+#[test]
+fn only_one_of_many_makes_a_file_or_folder() {
+    let m = Mount::new();
+    m.python(
+        "import os, threading
+won = []
+def make(n, attempt):
+    try:
+        os.close(os.open('mnt/lock%d' % n, os.O_CREAT | os.O_EXCL | os.O_WRONLY)); won.append('f%d' % n)
+    except FileExistsError: pass
+    try: os.mkdir('mnt/dir%d' % n); won.append('d%d' % n)
+    except FileExistsError: pass
+    os.makedirs('mnt/deep%d/a/b' % n, exist_ok=True)
+    with open('mnt/deep%d/a/b/%d' % (n, attempt), 'w') as f: f.write('x')
+threads = [threading.Thread(target=make, args=(n, attempt)) for n in range(5) for attempt in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert sorted(won) == sorted(kind + str(n) for kind in 'fd' for n in range(5)), won
+assert all(len(os.listdir('mnt/deep%d/a/b' % n)) == 8 for n in range(5))",
+    );
+    m.remount();
+    m.quiet("test $(ls mnt | wc -l) = 15; test $(ls mnt/deep3/a/b | wc -l) = 8; rm -r mnt/*; test -z \"$(ls -A mnt)\"");
+}
+
+#[test]
+fn a_file_is_read_by_many_while_it_is_replaced() {
+    let m = Mount::new();
+    m.python(
+        "import os, threading
+def content(n): return (b'%06d' % n) * 20000
+open('mnt/f', 'wb').write(content(0))
+stop, wrong = threading.Event(), []
+def read():
+    while not stop.is_set():
+        data = open('mnt/f', 'rb').read()
+        if len(data) != 120000 or data != data[:6] * 20000: wrong.append((len(data), data[:6], data[-6:]))
+readers = [threading.Thread(target=read) for _ in range(3)]
+for reader in readers: reader.start()
+for n in range(1, 40):
+    open('mnt/tmp', 'wb').write(content(n))
+    os.replace('mnt/tmp', 'mnt/f')
+stop.set()
+for reader in readers: reader.join()
+assert not wrong, wrong
+assert open('mnt/f', 'rb').read() == content(39) and os.listdir('mnt') == ['f']",
+    );
+}
+
+#[test]
+fn space_is_reserved_and_given_back() {
+    let m = Mount::new();
+    m.file("a", 300_000);
+    same_as_local(
+        &m,
+        "cp ../a r; cp ../a p; cp ../a z; cp ../a k
+         fallocate -l 500000 r; fallocate -l 100000 new
+         fallocate -p -o 4096 -l 100000 p; fallocate -z -o 200000 -l 200000 z; fallocate -n -l 600000 k
+         python3 -c 'import os; f = os.open(\"r\", os.O_RDWR); os.posix_fallocate(f, 500000, 1000); os.close(f)'",
+    );
+    m.quiet("test $(stat -c %s mnt/r) = 501000; test $(stat -c %s mnt/k) = 300000; test $(stat -c %s mnt/z) = 400000");
+    m.quiet("shred -n 1 -u mnt/p; test ! -e mnt/p; cp --attributes-only mnt/r mnt/e; test ! -s mnt/e; cp /dev/null mnt/r; test ! -s mnt/r");
+}

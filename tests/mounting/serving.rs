@@ -276,3 +276,51 @@ fn signed_urls_start_with_the_public_name() {
     let url = m.quiet("getfattr --only-values -n user.pds.download_url mnt/a");
     assert!(url.starts_with(&format!("{public}/")), "{url}");
 }
+
+#[test]
+fn without_its_server_what_is_known_is_shown_and_nothing_hangs() {
+    let home = Home::new();
+    let mut serve = Serve::new(&home);
+    let address = serve.address();
+    let m = Mount::at(home, &[&serve.options()[..], &["--op-timeout", "2s", "--retries", "1"]].concat());
+    m.file("disk/a", 300_000);
+    m.quiet("mkdir mnt/seen mnt/unseen; cp disk/a mnt/seen/a; cp disk/a mnt/unseen/b");
+    m.remount();
+    m.quiet("ls -l mnt/seen > /dev/null; cmp disk/a mnt/seen/a");
+    serve.kill();
+    m.quiet("test \"$(ls mnt | xargs)\" = 'seen unseen'; test $(stat -c %s mnt/seen/a) = 300000; cmp disk/a mnt/seen/a");
+    m.quiet("getfattr -n user.pds.crc64_hash mnt/seen/a > /dev/null");
+    // What is not known is an error and not an empty folder.
+    let unseen = m.sh("timeout 20 ls mnt/unseen");
+    assert!(unseen.code == Some(2) && unseen.out.is_empty(), "{unseen}");
+    let copy = m.sh("timeout 20 cp disk/a mnt/new");
+    assert_eq!(copy.code, Some(1), "{copy}");
+    let made = m.sh("timeout 20 mkdir mnt/d");
+    assert_eq!(made.code, Some(1), "{made}");
+    let _serve = Serve::on(&m, &address, &[]);
+    until("the server is noticed", || m.sh("ls mnt/unseen/b").code == Some(0));
+    m.quiet("cmp disk/a mnt/unseen/b; mkdir mnt/d");
+    m.remount();
+    m.quiet("test -d mnt/d");
+}
+
+#[test]
+fn unmounting_without_the_server_says_what_stays_here() {
+    let home = Home::new();
+    let mut serve = Serve::new(&home);
+    let address = serve.address();
+    let m = Mount::at(home, &[&serve.options()[..], &["--op-timeout", "1s", "--retries", "1"]].concat());
+    m.file("disk/a", 300_000);
+    m.quiet("cp disk/a mnt/there");
+    serve.kill();
+    assert_eq!(m.sh("cp disk/a mnt/only-here").code, Some(1));
+    let said = Said::of("umount", &mut m.pdsfs(["umount", "--drain-timeout", "2s", "mnt"]));
+    said.failed(6, &["pdsfs: ", "only-here", "is not complete on the drive"]);
+    let said = m.mount();
+    said.failed(5, &["cannot connect to"]);
+    let _serve = Serve::on(&m, &address, &[]);
+    assert_eq!(m.mount().code, Some(0));
+    until("what stayed is sent", || m.sh("cmp disk/a mnt/only-here").code == Some(0));
+    m.remount();
+    m.quiet("cmp disk/a mnt/only-here; test \"$(ls mnt | xargs)\" = 'only-here there'");
+}
