@@ -23,6 +23,24 @@ fn mount(home: Home, arguments: &[String]) -> Mount {
     Mount::at(home, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
+/// A disk of 12 MiB on `small` of a home; gone with this value, whatever happens.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    fn new(home: &Home) -> Self {
+        home.quiet("mkdir small; mount -t tmpfs -o size=12m none small");
+        SmallDisk(home.path("small"))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A daemon may still be on it when a test fails, and the home may have been removed around it.
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).output();
+        let _ = fs::remove_dir(&self.0).and_then(|()| fs::remove_dir(self.0.parent().unwrap()));
+    }
+}
+
 #[test]
 fn a_full_drive_is_told_and_the_bytes_are_kept() {
     let home = Home::new();
@@ -49,7 +67,7 @@ fn a_full_local_disk_is_told_when_writing_and_nothing_is_damaged() {
     }
     let home = Home::new();
     let (_server, options) = server(&home, |_| {});
-    home.quiet("mkdir small; mount -t tmpfs -o size=12m none small");
+    let small = SmallDisk::new(&home);
     let mut options = options;
     options.extend(
         [
@@ -72,7 +90,7 @@ fn a_full_local_disk_is_told_when_writing_and_nothing_is_damaged() {
     said.failed(1, &["No space left on device"]);
     m.quiet("rm mnt/big; cmp disk/fits mnt/fits; cp disk/fits mnt/again; cmp disk/fits mnt/again");
     assert_eq!(m.umount().code, Some(0));
-    m.quiet("umount small");
+    drop(small);
 }
 
 #[test]
