@@ -259,7 +259,12 @@ impl Reader {
             let len: u64 = batch.iter().map(|chunk| chunk.len() as u64).sum();
             self.store.make_room(len);
             for chunk in batch {
-                remote.content.fill(&chunk, at)?;
+                match remote.content.fill(&chunk, at) {
+                    Err(error) if error.kind() == Kind::NoSpace && self.store.give_back(len) => {
+                        remote.content.fill(&chunk, at)?;
+                    }
+                    filled => filled?,
+                }
                 at += chunk.len() as u64;
             }
             Ok(at - offset)

@@ -207,6 +207,7 @@ impl DriveFs {
         self.creators.renew(ino);
         if body.settle(&self.store).is_some() {
             self.strike(body, draft);
+            tokio::task::block_in_place(|| self.store.trim(file.size));
             self.tree.set_local(ino, |local| local.modified_at = None);
         }
         let placement = draft.placement();

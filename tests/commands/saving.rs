@@ -154,3 +154,18 @@ fn a_name_changes_its_case() {
     m.remount();
     m.quiet("test \"$(ls mnt | xargs)\" = 'D Photo.JPG' && test $(cat mnt/Photo.JPG) = x");
 }
+
+#[test]
+fn an_ordinary_user_works_on_files_nobody_may_write() {
+    let m = Mount::of_user();
+    m.file("disk/t/a", 50_000);
+    m.file("disk/t/d/b", 0);
+    let git = "export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b GIT_CONFIG_NOSYSTEM=1;";
+    // Copy tools make a file with its final mode and write into it.
+    m.quiet("chmod 444 disk/t/a; chmod 400 disk/t/d/b; cp -a disk/t mnt/; tar -cf - -C disk t | (mkdir mnt/tar; tar -xf - -C mnt/tar); rsync -a disk/t/ mnt/rsync/");
+    m.quiet("for t in t tar/t rsync; do diff -r disk/t mnt/$t; done; test $(stat -c %a mnt/t/a) = 444");
+    m.sh("echo x >> mnt/t/a").failed(1, &["Permission denied"]);
+    m.quiet(&format!("{git} git -c init.defaultBranch=main init -q mnt/r; cd mnt/r; cp ../t/a .; git add a; git commit -qm first; git fsck --no-progress; git gc -q; rm -f a; git checkout -q a; cmp a ../t/a"));
+    m.remount();
+    m.quiet("diff -r disk/t mnt/rsync; cd mnt/r; git -c safe.directory='*' fsck --no-progress; cd ..; rm -rf r t tar rsync; test -z \"$(ls -A)\"");
+}

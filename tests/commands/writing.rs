@@ -335,3 +335,69 @@ fn media_programs_that_patch_their_headers() {
         "Pdsfs1\n"
     );
 }
+
+#[test]
+fn only_one_of_many_makes_a_file_or_folder() {
+    let m = Mount::new();
+    m.python(
+        "import os, threading
+won = []
+def make(n, attempt):
+    try:
+        os.close(os.open('mnt/lock%d' % n, os.O_CREAT | os.O_EXCL | os.O_WRONLY)); won.append('f%d' % n)
+    except FileExistsError: pass
+    try: os.mkdir('mnt/dir%d' % n); won.append('d%d' % n)
+    except FileExistsError: pass
+    os.makedirs('mnt/deep%d/a/b' % n, exist_ok=True)
+    with open('mnt/deep%d/a/b/%d' % (n, attempt), 'w') as f: f.write('x')
+threads = [threading.Thread(target=make, args=(n, attempt)) for n in range(5) for attempt in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert sorted(won) == sorted(kind + str(n) for kind in 'fd' for n in range(5)), won
+assert all(len(os.listdir('mnt/deep%d/a/b' % n)) == 8 for n in range(5))",
+    );
+    m.remount();
+    m.quiet("test $(ls mnt | wc -l) = 15; test $(ls mnt/deep3/a/b | wc -l) = 8; rm -r mnt/*; test -z \"$(ls -A mnt)\"");
+}
+
+#[test]
+fn a_file_is_read_by_many_while_it_is_replaced() {
+    let m = Mount::new();
+    m.python(
+        "import os, threading
+def content(n): return (b'%06d' % n) * 20000
+open('mnt/f', 'wb').write(content(0))
+stop, wrong = threading.Event(), []
+def read():
+    while not stop.is_set():
+        data = open('mnt/f', 'rb').read()
+        if len(data) != 120000 or data != data[:6] * 20000: wrong.append((len(data), data[:6], data[-6:]))
+readers = [threading.Thread(target=read) for _ in range(3)]
+for reader in readers: reader.start()
+for n in range(1, 40):
+    open('mnt/tmp', 'wb').write(content(n))
+    os.replace('mnt/tmp', 'mnt/f')
+stop.set()
+for reader in readers: reader.join()
+assert not wrong, wrong
+assert open('mnt/f', 'rb').read() == content(39) and os.listdir('mnt') == ['f']",
+    );
+}
+
+#[test]
+fn programs_that_reserve_space_do_without() {
+    let m = Mount::new();
+    m.file("a", 300_000);
+    same_as_local(
+        &m,
+        "cp ../a r
+         python3 -c 'import os; f = os.open(\"r\", os.O_RDWR); os.posix_fallocate(f, 500000, 1000); os.close(f)'",
+    );
+    m.quiet("test $(stat -c %s mnt/r) = 501000; cp a mnt/p");
+    m.sh("fallocate -l 400000 mnt/p").failed(1, &["Operation not supported"]);
+    for options in ["-p -o 4096 -l 100000", "-z -l 1000"] {
+        m.sh(&format!("fallocate {options} mnt/p")).failed(1, &["fallocate failed"]);
+    }
+    m.quiet("cmp a mnt/p; shred -n 1 -u mnt/p; test ! -e mnt/p");
+    m.quiet("cp --attributes-only mnt/r mnt/e; test ! -s mnt/e; cp /dev/null mnt/r; test ! -s mnt/r");
+}

@@ -146,3 +146,19 @@ fn a_person_who_sets_what_cannot_be_set_is_told() {
     m.quiet("setfattr -n user.rating -v 5 mnt/f; setfattr -x user.rating mnt/f; setfattr -n user.pds.type -v file mnt/f");
     m.sh("setfattr -x user.rating mnt/f").failed(1, &["No such attribute"]);
 }
+
+#[test]
+fn rsync_of_an_older_copy_is_quiet_too() {
+    let m = Mount::new();
+    m.file("disk/new/a", 300);
+    m.file("disk/new/sub/b", 70_000);
+    // A copy of what was once on the drive, with all that was said about it then.
+    m.quiet("mkdir mnt/t; cp -r disk/new/* mnt/t/; rsync -aX mnt/t/ disk/old/; rm -r mnt/t");
+    m.quiet("mkdir mnt/t; echo other > mnt/t/a; cp -r disk/new/sub mnt/t/");
+    m.remount();
+    for options in ["-aX", "-aX --inplace --no-whole-file", "-aX --checksum"] {
+        m.quiet(&format!("touch -d @1000000000 mnt/t/a; rsync {options} disk/old/ mnt/t/"));
+        m.quiet("cmp disk/new/a mnt/t/a; cmp disk/new/sub/b mnt/t/sub/b");
+        m.quiet("echo changed >> mnt/t/a");
+    }
+}

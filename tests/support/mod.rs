@@ -6,6 +6,8 @@ pub mod disk;
 pub mod drive;
 pub mod hashes;
 pub mod mount;
+pub mod serve;
 
 pub use hashes::{crc64, sha1_hex_upper};
 pub use mount::{Home, Mount, Said};
+pub use serve::Serve;

@@ -10,7 +10,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Seek};
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -105,6 +105,11 @@ impl Home {
         self.dir.path().canonicalize().unwrap()
     }
 
+    /// The `pdsfs` that this user runs.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// A path in the home folder.
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.root().join(name)
@@ -149,6 +154,12 @@ impl Home {
         let mut command = self.command(&self.program);
         command.args(arguments);
         command
+    }
+
+    /// [`Home::quiet`] by whoever runs the tests, in the same folder and outside of the user's namespace.
+    #[track_caller]
+    pub fn quiet_as_root(&self, script: &str) -> String {
+        Said::of(script, Command::new("bash").args(["-e", "-c", script]).current_dir(self.root())).quiet()
     }
 
     /// Makes a file of `bytes_len` bytes, never the same for two lengths, and the folders above it.
@@ -241,8 +252,9 @@ impl std::fmt::Display for Said {
 /// A drive mounted on `mnt` in a home.
 #[derive(Debug)]
 pub struct Mount {
-    home: Home,
+    home: std::rc::Rc<Home>,
     arguments: Vec<String>,
+    place: String,
 }
 
 impl Mount {
@@ -263,22 +275,35 @@ impl Mount {
 
     /// What `arguments` name, mounted in `home`.
     pub fn at(home: Home, arguments: &[&str]) -> Self {
-        let mount =
-            Mount { home, arguments: arguments.iter().map(|argument| (*argument).to_owned()).collect() };
+        let mut mount = Mount::adopt(home, "mnt");
+        mount.arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
         mount.mount().quiet();
         mount
     }
 
+    /// Another way to mount in the same home, where nothing is mounted any more.
+    pub fn at_home_of(other: &Mount, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let mount = Mount { home: std::rc::Rc::clone(&other.home), arguments, place: other.place.clone() };
+        mount.mount().quiet();
+        mount
+    }
+
+    /// Takes over a mount that a test made itself.
+    pub fn adopt(home: Home, place: &str) -> Self {
+        Mount { home: home.into(), arguments: vec!["local:".into()], place: place.to_owned() }
+    }
+
     /// Mounts (again).
     pub fn mount(&self) -> Said {
-        let mut command = self.pdsfs(["mount", "--quiet"]);
-        command.args(&self.arguments).arg("mnt");
+        let mut command = self.pdsfs(["mount"]);
+        command.args(&self.arguments).arg(&self.place);
         Said::of("pdsfs mount", &mut command)
     }
 
     /// `pdsfs umount`.
     pub fn umount(&self) -> Said {
-        Said::of("pdsfs umount", &mut self.pdsfs(["umount", "mnt"]))
+        Said::of("pdsfs umount", &mut self.pdsfs(["umount", &self.place]))
     }
 
     /// Everything in memory is forgotten; what is on the drive remains.
@@ -301,6 +326,11 @@ impl Mount {
     /// The number of the process that serves the mount: the one with the mountpoint in its arguments.
     pub fn daemon(&self) -> i32 {
         daemon_of(&self.root()).expect("the mount has a process")
+    }
+
+    /// The same, or nothing.
+    pub fn daemon_if_any(&self) -> Option<i32> {
+        daemon_of(&self.root())
     }
 
     /// Ends the daemon the hard way and waits until it is gone.
@@ -327,9 +357,9 @@ impl std::ops::Deref for Mount {
 impl Drop for Mount {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("--- the end of the mount's log\n{}", last_lines(&self.log(), 20));
+            tell(&format!("--- the end of the mount's log\n{}", last_lines(&self.log(), 20)));
         }
-        let _ = self.home.command("fusermount3").args(["-uzq", "mnt"]).output();
+        let _ = self.home.command("fusermount3").args(["-uzq", "--"]).arg(&self.place).output();
         // A daemon without a mountpoint ends by itself, when all is sent; a broken one does not.
         let Some(pid) = daemon_of(&self.root()) else { return };
         let patience = Instant::now() + Duration::from_secs(if std::thread::panicking() { 2 } else { 20 });
@@ -353,6 +383,16 @@ fn text(file: &mut fs::File) -> String {
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// Says loudly what could not be tried: the harness hides what a passing test prints, but not this.
+pub fn not_tested(why: &str) {
+    tell(&format!("NOT TESTED: {why}"));
+}
+
+fn tell(line: &str) {
+    // Nobody listening is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// Bytes that do not repeat and cannot be packed, the same each time.
