@@ -192,11 +192,12 @@ impl Tree {
     pub fn entries(&self, dir: Ino) -> Vec<DirEntry> {
         let inner = lock(&self.inner);
         let children = inner.nodes.get(&dir).and_then(|slot| slot.children.as_ref());
-        let entry = |(name, ino): (&Box<str>, &Ino)| -> Option<DirEntry> {
+        let names = children.into_iter().flat_map(|children| &children.by_name);
+        let entry = |(name, ino)| {
             let kind = inner.nodes.get(ino)?.node.kind;
-            Some(DirEntry { ino: *ino, name: name.clone(), kind })
+            Some(DirEntry { ino: *ino, name: Box::clone(name), kind })
         };
-        children.into_iter().flat_map(|children| &children.by_name).filter_map(entry).collect()
+        names.filter_map(entry).collect()
     }
 
     /// The path of an inode below the mount's root, for messages.

@@ -26,8 +26,7 @@ use crate::mount::Plan;
 Examples:
   pdsfs mount local: ~/pds
   pdsfs mount --read-only local:/srv/photos /mnt/photos
-  pdsfs mount --endpoint https://bj1.api.aliyunpds.com \\
-      --token-file ~/.pds-token --drive-id 101 ~/pds"
+  pdsfs mount --endpoint https://bj1.api.aliyunpds.com --token-file ~/.token --drive-id 101 ~/pds"
 )]
 pub struct MountArgs {
     /// What to mount: `local:` is a drive on this machine with its data below $XDG_DATA_HOME/pdsfs/local,

@@ -15,6 +15,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use http::Method;
+use tokio::sync::watch;
 
 use super::data::drain;
 use super::http::Cut;
@@ -25,6 +26,8 @@ const MAX_ALTERED_BYTES: usize = 64 << 20;
 /// A huge reply is this many times [`HUGE_PIECE`]: 128 MiB, more than any client should take in.
 const HUGE_PIECES: usize = 128;
 const HUGE_PIECE: &[u8] = &[b' '; 1 << 20];
+/// A held request goes on by itself after this long, so that a test that forgot it ends.
+const HELD_FOR: Duration = Duration::from_secs(60);
 
 /// Something to go wrong.
 #[derive(Clone, Debug)]
@@ -42,6 +45,8 @@ pub struct Fault {
 pub enum FaultAction {
     /// The request is handled this much later.
     Delay(Duration),
+    /// The request is handled once [`Faults::release`] is called; after a minute in any case.
+    Hold,
     /// This status, code and message instead of handling it.
     Status(u16, &'static str, &'static str),
     /// The connection closes before anything happens.
@@ -68,12 +73,15 @@ pub enum FaultAction {
 #[derive(Debug, Default)]
 pub struct Faults {
     state: Mutex<Script>,
+    /// How often held requests were released.
+    releases: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
 struct Script {
     ordered: Vec<Fault>,
     counts: HashMap<String, u64>,
+    held: u64,
 }
 
 impl Faults {
@@ -85,6 +93,24 @@ impl Faults {
     /// Forgets the faults that have not happened.
     pub fn clear(&self) {
         self.lock().ordered.clear();
+    }
+
+    /// Lets every request go on that is held now.
+    pub fn release(&self) {
+        self.releases.send_modify(|count| *count += 1);
+    }
+
+    /// Requests that are held now.
+    pub fn held(&self) -> u64 {
+        self.lock().held
+    }
+
+    async fn hold(&self) {
+        let mut releases = self.releases.subscribe();
+        self.lock().held += 1;
+        // The sender lives as long as the faults do, so this ends by a release or by the time.
+        let _ = tokio::time::timeout(HELD_FOR, releases.changed()).await;
+        self.lock().held -= 1;
     }
 
     /// Requests that came in for this route since the start, whatever became of them.
@@ -135,6 +161,10 @@ pub async fn layer(State(faults): State<Arc<Faults>>, request: Request, next: Ne
     match action {
         FaultAction::Delay(time) => {
             tokio::time::sleep(time).await;
+            next.run(request).await
+        }
+        FaultAction::Hold => {
+            faults.hold().await;
             next.run(request).await
         }
         FaultAction::Status(status, code, message) => refuse(request, status, code, message, is_data).await,

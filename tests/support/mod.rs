@@ -1,5 +1,5 @@
 //! What integration tests share. Each of them uses only a part.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, clippy::print_stdout, clippy::print_stderr)]
 
 pub mod corpus;
 pub mod disk;
