@@ -342,6 +342,12 @@ impl MountArgs {
                 "{source:?} and --endpoint (or PDSFS_ENDPOINT) both name a drive. Leave one of them out"
             ))),
             (None, Some(endpoint)) => self.remote(endpoint),
+            // Without it this would be another drive than the one that is meant.
+            (None, None) if self.token_file.is_some() || self.drive_id.is_some() => Err(usage(
+                "--token-file and --drive-id need --endpoint URL. For a drive on this machine, write: \
+                 pdsfs mount local: MOUNTPOINT"
+                    .into(),
+            )),
             (source, None) => local(source.as_deref().unwrap_or("local:")),
         }
     }

@@ -115,6 +115,19 @@ fn what_cannot_be_mounted_on_is_named() {
 }
 
 #[test]
+fn a_forgotten_endpoint_does_not_mount_another_drive() {
+    let home = Home::new();
+    home.quiet("echo secret > token");
+    for options in
+        [&["--drive-id", "7"][..], &["--token-file", "token"], &["--token-file", "token", "--drive-id", "7"]]
+    {
+        let said = Said::of("mount", home.pdsfs(["mount"]).args(options).arg("mnt"));
+        said.failed(2, &["pdsfs: mount", "--endpoint"]);
+        assert!(!home.path("mnt").exists() && !home.path("data").exists(), "{said}");
+    }
+}
+
+#[test]
 fn a_read_only_mount_changes_nothing() {
     let m = Mount::new();
     m.quiet("echo hello > mnt/f; mkdir mnt/d");

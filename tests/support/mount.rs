@@ -415,10 +415,14 @@ pub fn send(pid: i32, signal: rustix::process::Signal) {
     let _ = rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), signal);
 }
 
-/// Whether the process exists and is more than a corpse waiting for its parent.
+/// Whether the process exists and is more than a corpse waiting for its parent. It has let go of its files
+/// only when all of its threads have.
 pub fn running(pid: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    let alive = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    };
+    fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten().any(alive)
 }
 
 /// Waits for the end of a process.
