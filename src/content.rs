@@ -10,7 +10,8 @@
 //!
 //! Invariants, kept by one lock over extents and bytes together:
 //! - present bytes are true: they are marked after they were written, and unmarked before they are punched;
-//! - a fetched byte never overwrites one that was written here ([`Content::fill`] skips present ranges);
+//! - a fetched byte never overwrites one that was written here ([`Content::fill`] skips present ranges), and
+//!   never gets into the content of a later revision ([`Content::fill_of`]);
 //! - dirty content is never evicted.
 //!
 //! This module does no network I/O and knows nothing of names. Calls do local disk I/O and return when it
@@ -81,6 +82,8 @@ struct State {
     backed_len: u64,
     /// Written here and not yet on the drive: not to be evicted.
     dirty: bool,
+    /// How often the content became that of another revision.
+    generation: u64,
 }
 
 impl Content {
@@ -122,7 +125,7 @@ impl Content {
         Content {
             file: Arc::new(file),
             path: Mutex::new(path.to_owned()),
-            state: RwLock::new(State { present, backed_len, dirty }),
+            state: RwLock::new(State { present, backed_len, dirty, generation: 0 }),
             grown: Notify::new(),
             last_used: AtomicU64::new(0),
             shelf: Mutex::new(None),
@@ -160,9 +163,27 @@ impl Content {
     /// # Errors
     /// As [`Content::write_at`].
     pub fn fill(&self, data: &[u8], offset: u64) -> Result<()> {
+        let generation = self.generation();
+        self.fill_of(generation, data, offset).map(|_| ())
+    }
+
+    /// Which revision's content it is, as a number for [`Content::fill_of`].
+    pub fn generation(&self) -> u64 {
+        self.state().generation
+    }
+
+    /// As [`Content::fill`] for bytes that were asked for when the content was of this generation; `false`,
+    /// and nothing done, when it is of another one now.
+    ///
+    /// # Errors
+    /// As [`Content::write_at`].
+    pub fn fill_of(&self, generation: u64, data: &[u8], offset: u64) -> Result<bool> {
         let range = offset..offset + data.len() as u64;
         {
             let mut state = self.state_mut();
+            if state.generation != generation {
+                return Ok(false);
+            }
             for gap in state.missing(range) {
                 let bytes = &data[(gap.start - offset) as usize..(gap.end - offset) as usize];
                 self.file
@@ -172,7 +193,7 @@ impl Content {
             }
         }
         self.grown.notify_waiters();
-        Ok(())
+        Ok(true)
     }
 
     /// Cuts or extends the file. What is cut off is gone also when the file grows again.
@@ -246,6 +267,7 @@ impl Content {
     pub fn mark_clean(&self, len: u64) {
         let mut state = self.state_mut();
         state.dirty = false;
+        state.generation += 1;
         state.backed_len = len;
         // Holes of the local file are zeros of the drive's revision: reading them needs no fetch.
         state.present.insert(0..len);
@@ -383,6 +405,19 @@ mod tests {
         content.write_at(b"NEW", 2).unwrap();
         content.fill(b"oldold", 0).unwrap();
         assert_eq!(read(&content, 0..6).unwrap(), b"olNEWd");
+    }
+
+    #[test]
+    fn a_fetch_of_the_revision_before_is_too_late() {
+        let (_dir, content) = content(6);
+        let before = content.generation();
+        content.write_at(b"newnew", 0).unwrap();
+        content.mark_clean(6);
+        content.evict(0..6).unwrap();
+        assert!(!content.fill_of(before, b"oldold", 0).unwrap());
+        assert_eq!(read(&content, 0..6), None);
+        assert!(content.fill_of(content.generation(), b"newnew", 0).unwrap());
+        assert_eq!(read(&content, 0..6).unwrap(), b"newnew");
     }
 
     #[test]

@@ -140,7 +140,7 @@ fn give_attr(fs: &DriveFs, defaults: &Defaults, op: &'static str, found: Result<
 /// Bytes of a handle that only writes go past the kernel's page cache: a large copy then costs one copy in
 /// memory less, and cannot be mapped anyway. Pages of the content seen before stay cached.
 fn open_flags(mode: OpenMode, opened: Opened) -> FopenFlags {
-    match (mode.read, opened.keep_cache) {
+    match (mode.read && !opened.past_cache, opened.keep_cache) {
         (false, _) => FopenFlags::FOPEN_DIRECT_IO,
         (true, true) => FopenFlags::FOPEN_KEEP_CACHE,
         (true, false) => FopenFlags::empty(),

@@ -38,6 +38,9 @@ const FETCH_BUFFER_BYTES: u64 = 1024 * 1024;
 /// Attempts at one piece, each going on where the last one ended.
 const TRIES: u32 = 4;
 
+/// How often bytes are fetched for one waiter who does not get to see them, because they are evicted again.
+const ENSURE_TRIES: u32 = 8;
+
 /// Fetches for everyone.
 pub struct Reader {
     pds: Pds,
@@ -53,6 +56,8 @@ pub struct Remote {
     key: Key,
     size: u64,
     content: Arc<Content>,
+    /// Of the content, while it is this revision's.
+    generation: u64,
     lease: AsyncMutex<Option<DownloadUrl>>,
     fetching: Mutex<Fetching>,
 }
@@ -71,6 +76,7 @@ impl Remote {
         Arc::new(Remote {
             key: (file.id.clone(), file.revision.clone()),
             size: file.size,
+            generation: content.generation(),
             content,
             lease: AsyncMutex::new(None),
             fetching: Mutex::default(),
@@ -165,9 +171,11 @@ impl Reader {
     /// Waits until every byte of `range` is here, fetching what nobody fetches yet.
     ///
     /// # Errors
-    /// [`Kind::Stale`] when the drive no longer has the revision, else what the last fetch failed with.
+    /// [`Kind::Stale`] when the drive no longer has the revision, [`Kind::NoSpace`] when the cache cannot hold
+    /// the range, else what the last fetch failed with.
     pub async fn ensure(self: &Arc<Self>, remote: &Arc<Remote>, range: Range<u64>) -> Result<()> {
         let failures = remote.failures();
+        let mut fetches = 0;
         loop {
             let grown = remote.content.grown();
             let missing = remote.content.missing(range.clone());
@@ -178,6 +186,11 @@ impl Reader {
                 if remote.failures() != failures {
                     return Err(remote.last_failure());
                 }
+                if fetches == ENSURE_TRIES {
+                    let why = "the local cache is too small for what is being read";
+                    return Err(Error::new(Kind::NoSpace, "read", why));
+                }
+                fetches += 1;
                 self.fetch(remote, range.clone());
             }
             tokio::select! {
@@ -259,11 +272,13 @@ impl Reader {
             let len: u64 = batch.iter().map(|chunk| chunk.len() as u64).sum();
             self.store.make_room(len);
             for chunk in batch {
-                match remote.content.fill(&chunk, at) {
-                    Err(error) if error.kind() == Kind::NoSpace && self.store.give_back(len) => {
-                        remote.content.fill(&chunk, at)?;
-                    }
+                let fill = || remote.content.fill_of(remote.generation, &chunk, at);
+                let filled = match fill() {
+                    Err(error) if error.kind() == Kind::NoSpace && self.store.give_back(len) => fill()?,
                     filled => filled?,
+                };
+                if !filled {
+                    return Err(Error::new(Kind::Stale, "read", "the file has been written meanwhile"));
                 }
                 at += chunk.len() as u64;
             }

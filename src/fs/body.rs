@@ -35,6 +35,8 @@ pub struct Body {
     pub completing: AsyncMutex<()>,
     /// The draft is in the journal, which must hear of changes of its name and times.
     pub recorded: AtomicBool,
+    /// The last open went past the kernel's cache, which has pages of an earlier revision.
+    pub past_cache: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -84,6 +86,7 @@ impl Body {
             ino,
             completing: AsyncMutex::new(()),
             recorded: AtomicBool::new(false),
+            past_cache: AtomicBool::new(false),
             state: Mutex::new(state),
         })
     }

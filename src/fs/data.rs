@@ -46,6 +46,9 @@ pub struct Opened {
     pub handle: u64,
     /// The kernel's cached pages of this file are of the same content.
     pub keep_cache: bool,
+    /// The kernel must not cache pages for this handle: it has one cache for all handles of a file, and
+    /// others are open on an earlier revision.
+    pub past_cache: bool,
 }
 
 impl DriveFs {
@@ -72,9 +75,13 @@ impl DriveFs {
         if mode.truncate && mode.write {
             body.clear(&self.store, &self.writer, || self.placement(ino))?;
         }
+        let past_cache = self.tree.opens(ino) > 0 && self.handles.has_other_revision(&body);
+        // Once the earlier revision is closed its pages are still there.
+        let was_past_cache = body.past_cache.swap(past_cache, Ordering::Relaxed);
         Ok(Opened {
+            keep_cache: keep_cache && !mode.truncate && !past_cache && !was_past_cache,
+            past_cache,
             handle: self.add_handle(&node, body, mode, caller),
-            keep_cache: keep_cache && !mode.truncate,
         })
     }
 
@@ -174,7 +181,7 @@ impl DriveFs {
         if let Some(handle) = self.handles.file(number) {
             handle.changed.store(true, Ordering::Relaxed);
         }
-        Ok((self.stat_of(node), Opened { handle: number, keep_cache: false }))
+        Ok((self.stat_of(node), Opened { handle: number, keep_cache: false, past_cache: false }))
     }
 
     fn handle(&self, number: u64, op: &'static str) -> Result<Arc<FileHandle>> {
@@ -225,7 +232,11 @@ impl DriveFs {
             let remote = remote.ok_or_else(|| gone("read"))?;
             let around = lock(&handle.window).around(range.clone(), remote.size());
             self.reader.fetch(&remote, around);
-            self.reader.ensure(&remote, range.start..range.end.min(remote.size())).await?;
+            if let Err(error) = self.reader.ensure(&remote, range.start..range.end.min(remote.size())).await
+                && handle.body.source().2.is_some_and(|now| Arc::ptr_eq(&now, &remote))
+            {
+                return Err(error);
+            }
         }
         Err(Error::new(Kind::NoSpace, "read", "the local cache is too small for what is being read"))
     }

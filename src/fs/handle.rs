@@ -69,6 +69,12 @@ impl Handles {
         files.values().any(|handle| handle.writable && Arc::ptr_eq(&handle.body, body))
     }
 
+    /// Whether a handle of the same inode is open on another body than this: on an earlier revision.
+    pub fn has_other_revision(&self, body: &Arc<Body>) -> bool {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        files.values().any(|handle| handle.body.ino == body.ino && !Arc::ptr_eq(&handle.body, body))
+    }
+
     /// Opens.
     pub fn insert_dir(&self, handle: DirHandle) -> u64 {
         let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
