@@ -635,8 +635,8 @@ impl Filesystem for Fuse {
         }
     }
 
-    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
-        give_xattr("listxattr", self.fs.list_xattrs(ino.0), size, reply);
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+        give_xattr("listxattr", self.fs.list_xattrs(ino.0, caller(request)), size, reply);
     }
 
     fn removexattr(&self, request: &Request, ino: INodeNo, name: &OsStr, reply: ReplyEmpty) {

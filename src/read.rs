@@ -272,7 +272,12 @@ impl Reader {
             let len: u64 = batch.iter().map(|chunk| chunk.len() as u64).sum();
             self.store.make_room(len);
             for chunk in batch {
-                if !remote.content.fill_of(remote.generation, &chunk, at)? {
+                let fill = || remote.content.fill_of(remote.generation, &chunk, at);
+                let filled = match fill() {
+                    Err(error) if error.kind() == Kind::NoSpace && self.store.give_back(len) => fill()?,
+                    filled => filled?,
+                };
+                if !filled {
                     return Err(Error::new(Kind::Stale, "read", "the file has been written meanwhile"));
                 }
                 at += chunk.len() as u64;

@@ -62,6 +62,9 @@ pub struct Node {
     pub local: LocalAttributes,
     /// Reachable by its name; false after unlink.
     pub linked: bool,
+    /// A program took its name away here: what is written to it is for nobody else. Without this, a node
+    /// that is not linked was taken away by others.
+    pub removed: bool,
     /// When the drive last told about it.
     pub seen_at: Instant,
 }
@@ -147,6 +150,7 @@ impl Tree {
             file: None,
             local: LocalAttributes::default(),
             linked: true,
+            removed: false,
             seen_at: Instant::now(),
         };
         let mut inner = Inner { nodes: HashMap::new(), by_id: HashMap::new(), next_ino: ROOT + 1, tick: 0 };
@@ -188,11 +192,12 @@ impl Tree {
     pub fn entries(&self, dir: Ino) -> Vec<DirEntry> {
         let inner = lock(&self.inner);
         let children = inner.nodes.get(&dir).and_then(|slot| slot.children.as_ref());
-        let entry = |(name, ino): (&Box<str>, &Ino)| -> Option<DirEntry> {
+        let names = children.into_iter().flat_map(|children| &children.by_name);
+        let entry = |(name, ino)| {
             let kind = inner.nodes.get(ino)?.node.kind;
-            Some(DirEntry { ino: *ino, name: name.clone(), kind })
+            Some(DirEntry { ino: *ino, name: Box::clone(name), kind })
         };
-        children.into_iter().flat_map(|children| &children.by_name).filter_map(entry).collect()
+        names.filter_map(entry).collect()
     }
 
     /// The path of an inode below the mount's root, for messages.
@@ -248,6 +253,7 @@ impl Tree {
             file: None,
             local,
             linked: true,
+            removed: false,
             seen_at: Instant::now(),
         };
         let tick = inner.advance();
@@ -283,6 +289,7 @@ impl Tree {
             && inner.by_id.get(&before.id) == Some(&ino)
         {
             inner.by_id.remove(&before.id);
+            inner.note_left(&before, tick);
         }
         if let Some(other) = inner.by_id.insert(file.id.clone(), ino).filter(|other| *other != ino) {
             inner.unlink(other, tick);
@@ -300,9 +307,46 @@ impl Tree {
     /// Takes a node out of its directory; it lives on while it is open or known to the kernel.
     pub fn remove(&self, ino: Ino) {
         let mut inner = lock(&self.inner);
+        if let Some(slot) = inner.nodes.get_mut(&ino) {
+            slot.node.removed = true;
+        }
         let tick = inner.advance();
         inner.unlink(ino, tick);
         inner.reap(ino);
+    }
+
+    /// The drive no longer has `file`, by a change of ours: news of it that was asked for before now is old.
+    pub fn vanished(&self, file: &File) {
+        let mut inner = lock(&self.inner);
+        if let Some(ino) = inner.by_id.get(&file.id).copied() {
+            let tick = inner.advance();
+            inner.unlink(ino, tick);
+            inner.reap(ino);
+        }
+        let tick = inner.advance();
+        inner.note_left(file, tick);
+    }
+
+    /// Gives a node that others took away its place back, as a draft: what was written here is not lost by
+    /// what they did. Its name may differ, when theirs has it now.
+    pub fn revive(&self, ino: Ino) {
+        let mut inner = lock(&self.inner);
+        let Some(slot) = inner.nodes.get(&ino).filter(|slot| !slot.node.linked && !slot.node.removed) else {
+            return;
+        };
+        let parent = slot.node.parent;
+        let name = names::first_free(&slot.node.name, |name| inner.child(parent, name).is_some());
+        let tick = inner.advance();
+        inner.link(parent, &name, ino);
+        if let Some(slot) = inner.nodes.get_mut(&ino) {
+            slot.node.name = name;
+            slot.node.file = None;
+            slot.node.linked = true;
+            slot.changed = tick;
+        }
+        if let Some(children) = inner.nodes.get_mut(&parent).and_then(|slot| slot.children.as_mut()) {
+            children.loaded_at = None;
+        }
     }
 
     /// Gives a node another place. An entry that has the name there is taken out first.
@@ -318,6 +362,7 @@ impl Tree {
             slot.node.parent = parent;
             slot.node.name = name.into();
             slot.node.linked = true;
+            slot.node.removed = false;
             slot.changed = tick;
         }
     }
@@ -393,6 +438,12 @@ impl Slot {
     fn new(node: Node, tick: u64) -> Self {
         Slot { node, lookups: 0, opens: 0, children: None, changed: tick, left: Vec::new() }
     }
+
+    fn leave(&mut self, id: FileId, tick: u64) {
+        self.left.push((id, tick));
+        let excess = self.left.len().saturating_sub(MAX_LEFT);
+        self.left.drain(..excess);
+    }
 }
 
 impl Inner {
@@ -440,9 +491,15 @@ impl Inner {
             self.by_id.remove(&id);
         }
         if let Some(dir) = self.nodes.get_mut(&parent) {
-            dir.left.push((id, tick));
-            let excess = dir.left.len().saturating_sub(MAX_LEFT);
-            dir.left.drain(..excess);
+            dir.leave(id, tick);
+        }
+    }
+
+    /// The file is no longer in its folder.
+    fn note_left(&mut self, file: &File, tick: u64) {
+        let dir = file.parent.as_ref().and_then(|parent| self.by_id.get(parent)).copied();
+        if let Some(dir) = dir.and_then(|dir| self.nodes.get_mut(&dir)) {
+            dir.leave(file.id.clone(), tick);
         }
     }
 
@@ -551,6 +608,7 @@ impl Inner {
                 file: None,
                 local: LocalAttributes::default(),
                 linked: true,
+                removed: false,
                 seen_at: now,
             };
             Slot::new(node, tick)
@@ -616,6 +674,7 @@ impl Inner {
         if self.nodes.get(&dir).is_some_and(left) {
             return;
         }
+        // As of when it was asked for: the next item of the same reply is newer than this one.
         let now = Instant::now();
         let stays = before.is_some_and(|before| before.name == file.name && before.parent == file.parent);
         match known.and_then(|ino| self.nodes.get(&ino)).map(|slot| slot.node.name.clone()) {

@@ -168,6 +168,8 @@ impl Writer {
         let stop = draft.stop.clone();
         self.tasks.spawn_on(
             async move {
+                // However the runner ends, nobody waits for it any more.
+                let _ended = stop.clone().drop_guard();
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = runner.run() => {}

@@ -6,7 +6,7 @@
 //!
 //! `PDSFS_SEED=n PDSFS_STEPS=n cargo test --test model` runs one seed, as long as wanted.
 
-#![allow(clippy::unwrap_used)] // Also in the helpers of tests.
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr)] // Also in the helpers of tests.
 
 #[path = "model/clients.rs"]
 mod clients;

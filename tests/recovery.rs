@@ -231,3 +231,22 @@ fn a_removed_file_does_not_come_back() {
     assert!(bed.recover(&fs).is_empty());
     assert!(bed.files().is_empty());
 }
+
+#[test]
+fn what_others_remove_while_it_is_written_here_is_on_the_drive_after_close() {
+    let bed = Bed::new();
+    let fs = bed.fs();
+    let handle = bed.write(&fs, "shared", b"first");
+    bed.runtime.block_on(fs.flush(handle, ME)).unwrap();
+    fs.write(handle, b"second", 0).unwrap();
+    bed.runtime.block_on(bed.pds().trash(&bed.files()[0].id)).unwrap();
+    // The news comes with the next look at anything.
+    assert!(bed.runtime.block_on(fs.lookup(ROOT, OsStr::new("shared"))).is_err());
+
+    bed.runtime.block_on(fs.flush(handle, ME)).unwrap();
+    fs.release(handle);
+    let files = bed.files();
+    assert_eq!(files.len(), 1);
+    assert_eq!((&*files[0].name, files[0].crc64), ("shared", Some(crc64(b"second"))));
+    assert!(bed.runtime.block_on(fs.lookup(ROOT, OsStr::new("shared"))).is_ok());
+}

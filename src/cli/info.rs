@@ -184,7 +184,7 @@ fn explain(errno: Errno, path: &Path) -> Error {
         Errno::NOTDIR => (Kind::NotFound, "a part of this path is not a folder"),
         Errno::OPNOTSUPP => return not_mounted(path),
         Errno::ACCESS | Errno::PERM => (Kind::Denied, "you have no right to look at it"),
-        Errno::NOTCONN => (
+        Errno::NOTCONN | Errno::CONNABORTED => (
             Kind::Unavailable,
             "the mount is dead, its process was killed; mount again at the same place with `pdsfs mount`",
         ),

@@ -26,8 +26,7 @@ use crate::mount::Plan;
 Examples:
   pdsfs mount local: ~/pds
   pdsfs mount --read-only local:/srv/photos /mnt/photos
-  pdsfs mount --endpoint https://bj1.api.aliyunpds.com \\
-      --token-file ~/.pds-token --drive-id 101 ~/pds"
+  pdsfs mount --endpoint https://bj1.api.aliyunpds.com --token-file ~/.token --drive-id 101 ~/pds"
 )]
 pub struct MountArgs {
     /// What to mount: `local:` is a drive on this machine with its data below $XDG_DATA_HOME/pdsfs/local,
@@ -343,6 +342,12 @@ impl MountArgs {
                 "{source:?} and --endpoint (or PDSFS_ENDPOINT) both name a drive. Leave one of them out"
             ))),
             (None, Some(endpoint)) => self.remote(endpoint),
+            // Without it this would be another drive than the one that is meant.
+            (None, None) if self.token_file.is_some() || self.drive_id.is_some() => Err(usage(
+                "--token-file and --drive-id need --endpoint URL. For a drive on this machine, write: \
+                 pdsfs mount local: MOUNTPOINT"
+                    .into(),
+            )),
             (source, None) => local(source.as_deref().unwrap_or("local:")),
         }
     }

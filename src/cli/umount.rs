@@ -54,6 +54,8 @@ pub fn run(args: &UmountArgs) -> Result<(), Failure> {
     let path =
         paths::settle(&args.mountpoint).map_err(|error| refuse(&args.mountpoint, &error.to_string()))?;
     let entry = find(&path)?;
+    // Typed inside the mount, this command would be in its own way.
+    let _ = std::env::set_current_dir("/");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

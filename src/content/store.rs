@@ -26,6 +26,9 @@ use crate::pds::model::{FileId, RevisionId};
 /// Which content: one revision of one file.
 pub type Key = (FileId, RevisionId);
 
+/// Given back at once when the local disk is full, so that a large write does not ask for each request.
+const GIVE_BACK_BYTES: u64 = 16 << 20;
+
 /// How much the cache may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -182,27 +185,50 @@ impl Store {
     /// Makes room for `incoming` bytes of cache by evicting. Does local disk I/O. Looks at the bounds once
     /// per 1/64 of the limit (at most 64 MiB), because looking costs a walk over all contents.
     pub fn make_room(&self, incoming: u64) {
+        self.keep_bounds(incoming, incoming);
+    }
+
+    /// As [`Store::make_room`] for `adopted` bytes that are here already: what was written becomes cache.
+    pub fn trim(&self, adopted: u64) {
+        self.keep_bounds(adopted, 0);
+    }
+
+    fn keep_bounds(&self, unchecked: u64, incoming: u64) {
         let every = (self.limits.cache_bytes / 64).min(64 * 1024 * 1024);
-        if self.unchecked.fetch_add(incoming, Ordering::Relaxed) + incoming < every {
+        if self.unchecked.fetch_add(unchecked, Ordering::Relaxed) + unchecked < every {
             return;
         }
         self.unchecked.store(0, Ordering::Relaxed);
         let (disk_free, min_free) = self.disk_space();
-        let mut candidates: Vec<Candidate<Key>> = lock(&self.inner)
-            .iter()
-            .map(|(key, record)| Candidate {
-                key: key.clone(),
-                last_used: record.last_used(),
-                bytes: record.present_bytes(),
-                in_use: record.content.strong_count() > 0,
-            })
-            .collect();
+        let mut candidates = self.candidates();
         let cached = candidates.iter().map(|candidate| candidate.bytes).sum();
         let need = evict::shortfall(cached, incoming, self.limits.cache_bytes, disk_free, min_free);
-        if need == 0 {
-            return;
+        if need > 0 {
+            self.evict_all(evict::choose(&mut candidates, need));
         }
-        for key in evict::choose(&mut candidates, need) {
+    }
+
+    /// The local disk is full: gives clean bytes back, `bytes` at least or all there are. Whether there were
+    /// any. Does local disk I/O.
+    pub fn give_back(&self, bytes: u64) -> bool {
+        let victims = evict::choose(&mut self.candidates(), bytes.max(GIVE_BACK_BYTES));
+        let any = !victims.is_empty();
+        self.evict_all(victims);
+        any
+    }
+
+    fn candidates(&self) -> Vec<Candidate<Key>> {
+        let candidate = |(key, record): (&Key, &Record)| Candidate {
+            key: key.clone(),
+            last_used: record.last_used(),
+            bytes: record.present_bytes(),
+            in_use: record.content.strong_count() > 0,
+        };
+        lock(&self.inner).iter().map(candidate).collect()
+    }
+
+    fn evict_all(&self, victims: Vec<Key>) {
+        for key in victims {
             self.evict(&key);
         }
     }

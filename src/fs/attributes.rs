@@ -18,25 +18,31 @@ use crate::tree::{Ino, Node, ROOT};
 /// The attribute of the mount's root that tells where its control socket is.
 const CONTROL: &str = "user.pds.control";
 
-/// Creators remembered; they are forgotten after the grace of [`xattr::policy`] anyway.
+/// Creators remembered, and as many listers; they are forgotten after the grace of [`xattr::policy`] anyway.
 const MAX_CREATORS: usize = 16 * 1024;
 
-/// Which process created which node, for as long as copy tools are given grace.
+/// Which process created which node, and which thread listed its attributes last, for as long as copy tools
+/// are given grace.
 #[derive(Default)]
 pub struct Creators {
     of: Mutex<HashMap<Ino, (u32, Instant)>>,
+    /// Threads, because asking the system for their process would make listing slow.
+    listers: Mutex<HashMap<Ino, (u32, Instant)>>,
 }
 
 impl Creators {
     /// A process created a node.
     pub fn note(&self, ino: Ino, process: u32) {
-        let mut of = lock(&self.of);
-        if of.len() >= MAX_CREATORS {
-            of.retain(|_, (_, at)| at.elapsed() < xattr::policy::CREATOR_GRACE);
-        }
-        if of.len() < MAX_CREATORS {
-            of.insert(ino, (process, Instant::now()));
-        }
+        remember(&mut lock(&self.of), ino, process);
+    }
+
+    /// A thread listed the attributes of a node.
+    fn note_lister(&self, ino: Ino, thread: u32) {
+        remember(&mut lock(&self.listers), ino, thread);
+    }
+
+    fn has_listed(&self, ino: Ino, thread: u32) -> bool {
+        remembers(&lock(&self.listers), ino, thread)
     }
 
     /// The grace counts from completion: large files take longer than it.
@@ -47,10 +53,21 @@ impl Creators {
     }
 
     fn is_creator(&self, ino: Ino, process: u32) -> bool {
-        lock(&self.of)
-            .get(&ino)
-            .is_some_and(|(creator, at)| *creator == process && at.elapsed() < xattr::policy::CREATOR_GRACE)
+        remembers(&lock(&self.of), ino, process)
     }
+}
+
+fn remember(by: &mut HashMap<Ino, (u32, Instant)>, ino: Ino, whom: u32) {
+    if by.len() >= MAX_CREATORS {
+        by.retain(|_, (_, at)| at.elapsed() < xattr::policy::CREATOR_GRACE);
+    }
+    if by.len() < MAX_CREATORS {
+        by.insert(ino, (whom, Instant::now()));
+    }
+}
+
+fn remembers(by: &HashMap<Ino, (u32, Instant)>, ino: Ino, whom: u32) -> bool {
+    by.get(&ino).is_some_and(|(who, at)| *who == whom && at.elapsed() < xattr::policy::CREATOR_GRACE)
 }
 
 /// What is known about a node beside its File, kept together so that it can be borrowed.
@@ -189,8 +206,9 @@ impl DriveFs {
     ///
     /// # Errors
     /// As [`xattr::list()`].
-    pub fn list_xattrs(&self, ino: Ino) -> Result<Vec<u8>> {
+    pub fn list_xattrs(&self, ino: Ino, caller: Caller) -> Result<Vec<u8>> {
         let known = self.known(ino)?;
+        self.creators.note_lister(ino, caller.pid);
         let names = xattr::list(known.node.file.as_deref(), &known.local(), &self.xattr_options())?;
         Ok(xattr::encode_list(&names))
     }
@@ -228,7 +246,10 @@ impl DriveFs {
 
     fn setter(&self, ino: Ino, caller: Caller) -> Setter {
         let process = super::data::thread_group(caller.pid);
-        Setter { is_creator_within_grace: self.creators.is_creator(ino, process) }
+        Setter {
+            is_creator_within_grace: self.creators.is_creator(ino, process),
+            has_listed: caller.pid != 0 && self.creators.has_listed(ino, caller.pid),
+        }
     }
 
     async fn perform(&self, node: &Node, name: &str, value: Option<&[u8]>, change: Change) -> Result<()> {

@@ -79,7 +79,7 @@ impl DriveFs {
     pub async fn complete(&self, body: &Arc<Body>) -> Result<()> {
         let _turn = body.completing.lock().await;
         let Stage::Draft { draft, base } = body.stage() else { return Ok(()) };
-        if self.tree.node(body.ino).is_none_or(|node| !node.linked) {
+        if !self.is_wanted(body.ino) {
             return Ok(());
         }
         if draft.is_dirty() && draft.failure().is_none() {
@@ -198,8 +198,7 @@ impl DriveFs {
     /// The content is complete: the tree hears of it, and what changed here while it was sent follows.
     async fn settle(&self, body: &Arc<Body>, draft: &Draft, file: Arc<File>) -> Result<()> {
         let ino = body.ino;
-        let linked = self.tree.node(ino).is_some_and(|node| node.linked);
-        if !linked {
+        if !self.is_wanted(ino) {
             return self.remove_from_drive(&file).await;
         }
         let renamed =
@@ -208,6 +207,7 @@ impl DriveFs {
         self.creators.renew(ino);
         if body.settle(&self.store).is_some() {
             self.strike(body, draft);
+            tokio::task::block_in_place(|| self.store.trim(file.size));
             self.tree.set_local(ino, |local| local.modified_at = None);
         }
         let placement = draft.placement();
@@ -344,8 +344,15 @@ impl DriveFs {
     fn dirty_bodies(&self) -> Vec<Arc<Body>> {
         let mut dirty: Vec<Arc<Body>> =
             lock(&self.bodies).values().filter(|body| body.is_dirty()).cloned().collect();
-        dirty.retain(|body| self.tree.node(body.ino).is_some_and(|node| node.linked));
+        dirty.retain(|body| self.is_wanted(body.ino));
         dirty
+    }
+
+    /// Whether what was written to a node is to reach the drive: unless a program removed it here. What others
+    /// removed gets its place back.
+    pub(super) fn is_wanted(&self, ino: crate::tree::Ino) -> bool {
+        self.tree.revive(ino);
+        self.tree.node(ino).is_some_and(|node| node.linked)
     }
 
     fn progress(&self) -> Progress {

@@ -258,13 +258,15 @@ impl DriveFs {
         handle.wrote.store(true, Ordering::Relaxed);
         let offset = (!handle.append).then_some(offset);
         let ino = handle.body.ino;
-        handle.body.change(
-            &self.store,
-            &self.writer,
-            || self.placement(ino),
-            |draft| draft.write(data, offset),
-        )?;
-        Ok(())
+        let write = || {
+            let place = || self.placement(ino);
+            handle.body.change(&self.store, &self.writer, place, |draft| draft.write(data, offset))
+        };
+        match write() {
+            Err(error) if error.kind() == Kind::NoSpace && self.store.give_back(data.len() as u64) => write(),
+            done => done,
+        }
+        .map(drop)
     }
 
     /// Sets the size of a file. Without an open handle that will complete it, it is completed at once.
@@ -336,6 +338,8 @@ impl DriveFs {
         };
         match on_close(close) {
             OnClose::Nothing => Ok(()),
+            // Nothing would be lost but the old content: a copy that has just begun is not recovered as empty.
+            OnClose::Defer if !handle_wrote => Ok(()),
             OnClose::Defer => tokio::task::block_in_place(|| self.record(&handle.body, None)),
             OnClose::Complete => self.complete(&handle.body).await,
         }
@@ -364,8 +368,10 @@ impl DriveFs {
     pub fn release(self: &Arc<Self>, number: u64) {
         let Some(handle) = self.handles.remove_file(number) else { return };
         let body = Arc::clone(&handle.body);
+        // Asked before the close, which forgets a node without a name.
+        let wanted = body.is_dirty() && self.is_wanted(body.ino);
         let is_last = self.tree.close(body.ino);
-        let linked = self.tree.node(body.ino).is_some_and(|node| node.linked);
+        let linked = wanted || self.tree.node(body.ino).is_some_and(|node| node.linked);
         if !linked {
             if is_last {
                 self.discard(&body);

@@ -196,10 +196,11 @@ impl DriveFs {
         if removed.as_ref().is_err_and(|error| error.kind() == Kind::Denied) {
             removed = self.pds.trash(&source.id).await;
         }
-        if let Err(error) = removed
-            && error.kind() != Kind::NotFound
-        {
-            tracing::warn!(%error, name = %source.name, "a renamed file could not be removed under its old name");
+        match removed {
+            Err(error) if error.kind() != Kind::NotFound => {
+                tracing::warn!(%error, name = %source.name, "a renamed file could not be removed under its old name");
+            }
+            Ok(_) | Err(_) => self.tree.vanished(source),
         }
     }
 

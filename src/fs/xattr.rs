@@ -231,6 +231,9 @@ impl SetFlags {
 pub struct Caller {
     /// It created this file no longer than [`policy::CREATOR_GRACE`] ago.
     pub is_creator_within_grace: bool,
+    /// It listed the attributes of this file no longer than that ago, as only tools do that make one file like
+    /// another: nobody who names an attribute needs to.
+    pub has_listed: bool,
 }
 
 /// What a set or remove means; the caller performs it. On a file that is not on the drive yet, tags are

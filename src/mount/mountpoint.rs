@@ -160,7 +160,8 @@ pub fn answer(path: &Path) -> Answer {
         return Answer::Silent;
     }
     match receiver.recv_timeout(ANSWER_WITHIN) {
-        Ok(Some(Errno::NOTCONN)) => Answer::Stale,
+        // Aborted: it ended while it was asked.
+        Ok(Some(Errno::NOTCONN | Errno::CONNABORTED)) => Answer::Stale,
         Ok(_) => Answer::Alive,
         Err(_) => Answer::Silent,
     }

@@ -167,6 +167,7 @@ fn sentence(kind: Kind, status: StatusCode, said: &str) -> String {
                 "the answer (HTTP {status}) does not look like a PDS endpoint: check the address and any proxy"
             );
         }
+        Kind::Protocol if status == StatusCode::NOT_FOUND => "there is no PDS API at this address",
         _ => "the service refuses it",
     };
     match (said, kind) {
@@ -346,6 +347,12 @@ mod tests {
         assert_eq!(asked("retry-after", "2"), throttled(2000));
         assert_eq!(asked("retry-after", "18446744073709551615"), throttled(3_600_000));
         assert_eq!(asked("retry-after", "tomorrow"), Some(Cause::Throttled(None)));
+    }
+
+    #[test]
+    fn a_wrong_path_in_the_endpoint_is_named() {
+        let failure = api(404, r#"{"code":"I404NF","message":"API not found"}"#);
+        assert_eq!(failure.error.message(), "there is no PDS API at this address: API not found");
     }
 
     #[test]

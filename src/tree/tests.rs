@@ -127,3 +127,36 @@ fn publishing_a_file_that_replaced_another_takes_its_id_over() {
     assert_eq!(tree.by_id(&FileId::from("target")), Some(source));
     assert_eq!(tree.by_id(&FileId::from("source")), None);
 }
+
+#[test]
+fn files_that_came_and_went_between_two_polls_leave_nothing() {
+    let tree = Tree::new();
+    load(&tree, vec![]);
+    let asked = tree.ask();
+    for id in ["a", "b", "c"] {
+        tree.apply_change(feed::Change::Now(Box::new(file(id, "root", id, "1"))), asked);
+        tree.apply_change(feed::Change::Gone(FileId::from(id)), asked);
+    }
+    assert_eq!(names(&tree), [""; 0]);
+}
+
+#[test]
+fn a_file_that_was_renamed_over_another_does_not_come_back_by_old_news() {
+    let tree = Tree::new();
+    load(&tree, vec![file("target", "root", "t", "1"), file("source", "root", "s", "1")]);
+    let news = || feed::Change::Now(Box::new(file("source", "root", "s", "1")));
+    let source = tree.by_id(&FileId::from("source")).unwrap();
+    let before = tree.ask();
+    tree.relocate(source, ROOT, "t");
+    tree.publish(source, Arc::new(file("target", "root", "t", "2")));
+    tree.apply_change(news(), before);
+    assert_eq!(names(&tree), ["t"]);
+    // News asked for before the drive has removed it is told and taken back.
+    let meanwhile = tree.ask();
+    tree.apply_change(news(), meanwhile);
+    assert_eq!(names(&tree), ["s", "t"]);
+    tree.vanished(&file("source", "root", "s", "1"));
+    assert_eq!(names(&tree), ["t"]);
+    tree.apply_change(news(), meanwhile);
+    assert_eq!(names(&tree), ["t"]);
+}

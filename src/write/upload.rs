@@ -257,7 +257,9 @@ impl Upload {
 
     /// Bytes from `offset` on changed. True when an upload had to be given up: jobs under way are void.
     pub fn rewind(&mut self, offset: u64) -> bool {
-        if self.hashing.as_ref().is_some_and(|(_, range)| offset < range.end) {
+        // A short shard was to be the last: growth behind it makes it another one.
+        let shard_len = self.shards.shard_len();
+        if self.hashing.as_ref().is_some_and(|(_, range)| offset < range.start + shard_len) {
             self.hashing = None;
         }
         let transferring = matches!(self.phase, Phase::Sending(_) | Phase::Creating);

@@ -10,8 +10,10 @@
 //! 1. The file has no content on the drive yet, or newer content here: a copy is under way. Ignored.
 //! 2. The process that created the file, within [`CREATOR_GRACE`]: `tar` and Python set attributes after
 //!    close. Ignored.
-//! 3. The value is what it is already. Ignored.
-//! 4. Otherwise not permitted.
+//! 3. The process listed the attributes of the file within the same time: `rsync -X` lists what is there,
+//!    sets what differs and removes what the source does not have. Ignored.
+//! 4. The value is what it is already. Ignored.
+//! 5. Otherwise not permitted.
 
 use std::time::Duration;
 
@@ -19,7 +21,7 @@ use super::{Caller, Change, Local, MAX_NAME_BYTES, Mode, Options, ReadonlyPolicy
 use super::{Namespace, SetFlags, namespace};
 use crate::error::{Error, Kind, Result};
 
-/// For how long the process that created a file may still restore attributes on it.
+/// For how long the process that created a file may still restore attributes on it, and one that listed them.
 pub const CREATOR_GRACE: Duration = Duration::from_secs(60);
 
 /// The highest `user.baloo.rating`.
@@ -121,7 +123,7 @@ fn leave_alone(case: &Case<'_>, wish: &Wish<'_>) -> Result<Change> {
     let same = matches!(wish, Wish::Set(value, _) if case.present.as_deref() == Some(*value));
     let ignored = match policy {
         ReadonlyPolicy::Ignore => true,
-        ReadonlyPolicy::Auto => case.caller.is_creator_within_grace || same,
+        ReadonlyPolicy::Auto => case.caller.is_creator_within_grace || case.caller.has_listed || same,
         ReadonlyPolicy::Deny => false,
     };
     if ignored {

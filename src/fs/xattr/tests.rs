@@ -14,8 +14,9 @@ const SIGNED: &str = "https://data.example/o?x-oss-expires=1&x-oss-signature=abc
 
 static NOTHING: BTreeMap<String, Vec<u8>> = BTreeMap::new();
 
-const STRANGER: Caller = Caller { is_creator_within_grace: false };
-const CREATOR: Caller = Caller { is_creator_within_grace: true };
+const STRANGER: Caller = Caller { is_creator_within_grace: false, has_listed: false };
+const CREATOR: Caller = Caller { is_creator_within_grace: true, has_listed: false };
+const LISTER: Caller = Caller { is_creator_within_grace: false, has_listed: true };
 
 fn on_drive(visible_name: &str) -> Local<'_> {
     Local {

@@ -178,6 +178,20 @@ fn a_hash_of_bytes_that_changed_meanwhile_is_ignored() {
 }
 
 #[test]
+fn a_short_shard_that_grew_while_it_was_hashed_is_hashed_anew() {
+    let mut bench = Bench::new(40);
+    bench.view.finishing = true;
+    let hashing = bench.step();
+    let Some(Action::Hash { job, range, before }) = hashing.into_iter().next() else { panic!("no hash") };
+    let hashed = shard::hash(&bench.file, range, before).unwrap();
+    bench.file.write_all(b"grown").unwrap();
+    bench.view = View { size: 45, prefix_end: 45, ..bench.view };
+    assert!(!bench.upload.rewind(40));
+    bench.upload.on(Event::Hashed(job, Ok(hashed)));
+    assert_eq!(bench.words(), ["hash 0..45"]);
+}
+
+#[test]
 fn a_drive_without_parallel_mode_gets_one_part_after_the_other() {
     let mut bench = Bench::new(2 * SHARD);
     bench.finish();
