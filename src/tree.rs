@@ -349,6 +349,26 @@ impl Tree {
         }
     }
 
+    /// Takes a node out of its directory because others moved it out of sight.
+    pub fn take_away(&self, ino: Ino) {
+        let mut inner = lock(&self.inner);
+        let tick = inner.advance();
+        inner.unlink(ino, tick);
+        inner.reap(ino);
+    }
+
+    /// Whether the folder of `file` is known to have another entry of the same name on the drive.
+    pub fn has_namesake(&self, file: &File) -> bool {
+        let inner = lock(&self.inner);
+        let dir = file.parent.as_ref().and_then(|parent| inner.by_id.get(parent));
+        let children = dir.and_then(|dir| inner.nodes.get(dir)).and_then(|slot| slot.children.as_ref());
+        let files = children
+            .into_iter()
+            .flat_map(|children| children.by_name.values())
+            .filter_map(|ino| inner.nodes.get(ino)?.node.file.as_ref());
+        files.into_iter().any(|other| other.name == file.name && other.id != file.id)
+    }
+
     /// Gives a node another place. An entry that has the name there is taken out first.
     pub fn relocate(&self, ino: Ino, parent: Ino, name: &str) {
         let mut inner = lock(&self.inner);

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -21,8 +21,8 @@ use crate::error::{Error, Kind, Result};
 use crate::pds::model::File;
 use crate::pds::{Changed, Update};
 use crate::read::Remote;
-use crate::tree::{Lookup, names};
-use crate::write::{Draft, shard};
+use crate::tree::{Ino, Lookup, names};
+use crate::write::{Draft, Placement, shard};
 
 /// Completions of one draft in a row because of conflicts: the kept copy's name may be taken, too.
 const MAX_ROUNDS: u32 = 4;
@@ -113,8 +113,16 @@ impl DriveFs {
             {
                 return Ok(file);
             }
+            let placement = draft.placement();
+            // Names are checked when an upload begins, which may be long ago.
+            let check_name = placement.base.is_none() && draft.size() > self.options.part_bytes;
             match draft.finish().await {
-                Ok(file) => return Ok(file),
+                Ok(file) => {
+                    if check_name && *file.name == *placement.name && self.has_namesake(&file).await {
+                        self.give_conflict_name(draft);
+                    }
+                    return Ok(file);
+                }
                 Err(error) if error.kind() == Kind::Exists => {
                     if let Some(file) = self.same_as_rival(draft).await? {
                         return Ok(file);
@@ -133,19 +141,30 @@ impl DriveFs {
     async fn keep_both_if_changed(&self, draft: &Draft) -> Result<Option<Arc<File>>> {
         let Some(base) = draft.placement().base else { return Ok(None) };
         match self.pds.file(&base.id).await {
-            Ok(now) if !now.trashed && now.revision == base.revision => {}
+            Ok(now) if !now.trashed && now.revision == base.revision => {
+                // Names follow the drive at once where the file is there, so another one is of others.
+                draft.replace(|placement| follow_base(placement, now));
+            }
             Ok(now) if !now.trashed => {
                 if let Some(file) = self.accept_if_same(now, draft).await? {
                     return Ok(Some(file));
                 }
                 self.give_conflict_name(draft);
-                draft.replace(|placement| placement.base = None);
+                detach(draft);
             }
-            Ok(_) => draft.replace(|placement| placement.base = None),
-            Err(error) if error.kind() == Kind::NotFound => draft.replace(|placement| placement.base = None),
+            Ok(_) => detach(draft),
+            Err(error) if error.kind() == Kind::NotFound => detach(draft),
             Err(error) => return Err(error),
         }
         Ok(None)
+    }
+
+    /// Whether another client completed a file of this name while ours was being sent.
+    async fn has_namesake(&self, file: &File) -> bool {
+        if let Err(error) = self.feed.refresh(&self.pds, &self.tree, Duration::ZERO).await {
+            tracing::debug!(%error, "it is not known whether others took the name meanwhile");
+        }
+        self.tree.has_namesake(file)
     }
 
     /// The entry that has our name, if it has our bytes, too.
@@ -210,33 +229,36 @@ impl DriveFs {
             tokio::task::block_in_place(|| self.store.trim(file.size));
             self.tree.set_local(ino, |local| local.modified_at = None);
         }
-        let placement = draft.placement();
-        if let Some(node) = self.tree.node(ino)
-            && (renamed || node.name.as_ref() != placement.name)
-            && file.name.as_ref() == placement.name
-        {
-            self.show_as(ino, node.parent, &placement.name);
-        }
-        let file = self.follow_name(ino, file, &placement).await?;
+        let file = self.follow_name(ino, file, &draft.placement()).await?;
+        self.show_in_place(ino, &file, renamed);
         self.follow_times(ino, &file, body).await?;
         self.follow_tags(ino, &file, body).await
     }
 
-    /// Shows a node under the name the drive has for it, if that is free.
-    fn show_as(&self, ino: crate::tree::Ino, parent: crate::tree::Ino, name: &str) {
-        let free =
-            |name: &str| !matches!(self.tree.lookup(parent, name), Lookup::Found(node) if node.ino != ino);
-        let name = names::first_free(name, |name| !free(name));
-        self.tree.relocate(ino, parent, &name);
-        self.tree.unload(parent);
+    /// Shows a node where the drive has it, under a name that is free. `is_other` says that it was another
+    /// file before, which then needs a node of its own.
+    fn show_in_place(&self, ino: Ino, file: &File, is_other: bool) {
+        let Some(node) = self.tree.node(ino) else { return };
+        let dir = file.parent.as_ref().and_then(|parent| self.tree.by_id(parent));
+        let Some(dir) = dir.filter(|dir| *dir == node.parent || self.tree.loaded_at(*dir).is_some()) else {
+            // Others moved it where nobody has looked yet.
+            self.tree.take_away(ino);
+            return;
+        };
+        let taken =
+            |name: &str| matches!(self.tree.lookup(dir, name), Lookup::Found(other) if other.ino != ino);
+        let name = names::first_free(&file.name, taken);
+        let moves = dir != node.parent || name != node.name;
+        if moves {
+            self.tree.relocate(ino, dir, &name);
+        }
+        if moves || is_other {
+            // Whoever else is there may be shown under the name that became free.
+            self.tree.unload(node.parent);
+        }
     }
 
-    async fn follow_name(
-        &self,
-        ino: crate::tree::Ino,
-        file: Arc<File>,
-        placement: &crate::write::Placement,
-    ) -> Result<Arc<File>> {
+    async fn follow_name(&self, ino: Ino, file: Arc<File>, placement: &Placement) -> Result<Arc<File>> {
         let moved = file.parent.as_ref() != Some(&placement.parent);
         let renamed = *file.name != *placement.name;
         let changed = match (moved, renamed) {
@@ -265,7 +287,7 @@ impl DriveFs {
         }
     }
 
-    async fn follow_times(&self, ino: crate::tree::Ino, file: &File, body: &Body) -> Result<()> {
+    async fn follow_times(&self, ino: Ino, file: &File, body: &Body) -> Result<()> {
         let wanted = format_time(body.modified_at());
         if *file.local_modified_at == wanted {
             return Ok(());
@@ -278,7 +300,7 @@ impl DriveFs {
     }
 
     /// Tags that were set after `create` had gone out.
-    async fn follow_tags(&self, ino: crate::tree::Ino, file: &File, body: &Body) -> Result<()> {
+    async fn follow_tags(&self, ino: Ino, file: &File, body: &Body) -> Result<()> {
         let there = file.json();
         let missing: BTreeMap<String, String> = pending_tags(body)
             .into_iter()
@@ -296,7 +318,7 @@ impl DriveFs {
         let mut report = DrainReport { incomplete: self.drain_recovering(deadline).await };
         let mut waiting = self.dirty_bodies();
         let mut running = FuturesUnordered::new();
-        let mut ticks = tokio::time::interval(std::time::Duration::from_millis(200));
+        let mut ticks = tokio::time::interval(Duration::from_millis(200));
         loop {
             while running.len() < self.options.transfers.max(1)
                 && let Some(body) = waiting.pop()
@@ -350,7 +372,7 @@ impl DriveFs {
 
     /// Whether what was written to a node is to reach the drive: unless a program removed it here. What others
     /// removed gets its place back.
-    pub(super) fn is_wanted(&self, ino: crate::tree::Ino) -> bool {
+    pub(super) fn is_wanted(&self, ino: Ino) -> bool {
         self.tree.revive(ino);
         self.tree.node(ino).is_some_and(|node| node.linked)
     }
@@ -383,6 +405,21 @@ impl DriveFs {
             recovering: self.recovering(),
         }
     }
+}
+
+/// The next revision goes where the file is now.
+fn follow_base(placement: &mut Placement, now: File) {
+    if let Some(parent) = &now.parent {
+        placement.parent = parent.clone();
+    }
+    placement.name = now.name.to_string();
+    placement.base = Some(Arc::new(now));
+}
+
+/// The draft becomes a file of its own. What was sent already was for another one.
+fn detach(draft: &Draft) {
+    draft.replace(|placement| placement.base = None);
+    draft.retry();
 }
 
 /// The attributes set so far, as the tags they are kept in.

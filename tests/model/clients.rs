@@ -79,6 +79,7 @@ stories![
     changes_of_another_client_are_seen_at_once_when_nothing_is_trusted,
     changes_of_another_client_are_seen_after_a_while,
     two_writers_of_one_file_are_both_kept,
+    two_writers_who_replace_one_file_are_both_kept,
     two_creators_of_one_name_are_both_kept,
     a_file_deleted_elsewhere_while_it_is_written_comes_back,
     a_file_renamed_elsewhere_while_it_is_written_keeps_its_new_name,
@@ -147,6 +148,26 @@ fn two_writers_of_one_file_are_both_kept<D: Disk>(scene: &Scene) {
     }
 }
 
+fn two_writers_who_replace_one_file_are_both_kept<D: Disk>(scene: &Scene) {
+    let (here, there): (D, D) = (scene.client("here"), scene.client("there"));
+    let (first, second) = (noise(1, 20_000), noise(2, 29_000));
+    here.put("a", b"before").unwrap();
+    let (ours, theirs) = (here.open("a", How::NEW).unwrap(), there.open("a", How::NEW).unwrap());
+    // So that parts of both are on their way before either is complete.
+    let puts = scene.bed.server.faults().count("put_part");
+    ours.write_at(&first, 0).unwrap();
+    theirs.write_at(&second, 0).unwrap();
+    soon("parts of both", || scene.bed.server.faults().count("put_part") >= puts + 8);
+    ours.close().unwrap();
+    theirs.close().unwrap();
+    let kept = scene.other_name(&["a"]);
+    scene.holds(&[("a", &first), (&kept, &second)]);
+    for client in [&here, &there] {
+        assert_eq!(client.get("a").unwrap(), first);
+        assert_eq!(client.get(&kept).unwrap(), second);
+    }
+}
+
 fn two_creators_of_one_name_are_both_kept<D: Disk>(scene: &Scene) {
     let (here, there): (D, D) = (scene.client("here"), scene.client("there"));
     let (first, second) = (noise(1, 20_000), noise(2, 9_000));
@@ -177,7 +198,7 @@ fn a_file_deleted_elsewhere_while_it_is_written_comes_back<D: Disk>(scene: &Scen
         }
         there.unlink(name).unwrap();
         if heard {
-            assert_eq!(here.list("").unwrap().contains(&(name.to_owned(), false)), false);
+            assert!(!here.list("").unwrap().contains(&(name.to_owned(), false)));
         }
         if !written_first {
             ours.write_at(b"ours", 0).unwrap();
@@ -310,10 +331,10 @@ where
 }
 
 fn a_read_that_the_cache_cannot_hold_ends<D: Disk>(scene: &Scene) {
-    let here: D = scene.client_as("here", Tuning { cache_bytes: 8 * 1024, ..Tuning::default() });
     let there: D = scene.client("there");
     let bytes = noise(1, 600_000);
     there.put("a", &bytes).unwrap();
+    let here: D = scene.client_as("here", Tuning { cache_bytes: 8 * 1024, ..Tuning::default() });
     let open = here.open("a", How::READ).unwrap();
     match open.read_at(100_000, 400_000) {
         Ok(read) => assert!(read == bytes[100_000..500_000]),
