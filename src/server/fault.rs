@@ -183,13 +183,13 @@ pub async fn layer(State(faults): State<Arc<Faults>>, request: Request, next: Ne
         FaultAction::WrongCrc => wrong_crc(next.run(request).await).await,
         FaultAction::NotJson => {
             let page = "<html><body>Sign in to this network</body></html>";
-            replace_body(next.run(request).await, Body::from(page), "text/html")
+            replace_body(answer(next, request, is_data).await, Body::from(page), "text/html")
         }
         FaultAction::HugeReply => {
             let start = stream::once(async { Bytes::from_static(b"{\"items\":[") });
             let pieces = stream::repeat(Bytes::from_static(HUGE_PIECE)).take(HUGE_PIECES);
             let body = Body::from_stream(start.chain(pieces).map(Ok::<_, std::io::Error>));
-            replace_body(next.run(request).await, body, "application/json")
+            replace_body(answer(next, request, is_data).await, body, "application/json")
         }
     }
 }
@@ -223,6 +223,13 @@ async fn refuse(
 async fn refuse_with(request: Request, error: ApiError, is_data: bool) -> Response {
     drain(request.into_body()).await;
     if is_data { DataError::from(error).into_response() } else { error.into_response() }
+}
+
+/// The answer whose body will be another. Whoever answers instead of the data side knows nothing of ranges
+/// and checksums.
+async fn answer(next: Next, request: Request, is_data: bool) -> Response {
+    let response = next.run(request).await;
+    if is_data { StatusCode::OK.into_response() } else { response }
 }
 
 fn replace_body(response: Response, body: Body, content_type: &'static str) -> Response {

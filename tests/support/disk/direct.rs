@@ -82,6 +82,13 @@ fn wait<T>(
     bounded.expect("a call does not end").map_err(errno)
 }
 
+impl Direct {
+    /// Tries everything that is not on the drive once more.
+    pub fn drain(&self, until: std::time::Instant) -> pdsfs::fs::DrainReport {
+        self.runtime.block_on(self.fs.drain(until, |_| {}))
+    }
+}
+
 impl Disk for Direct {
     type File = DirectFile;
 
