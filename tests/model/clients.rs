@@ -86,6 +86,7 @@ stories![
     an_open_file_stays_readable_when_it_is_removed,
     the_last_of_several_handles_to_close_completes_the_file,
     a_late_reply_to_an_old_read_does_not_bring_old_bytes_back,
+    a_read_that_the_cache_cannot_hold_ends,
 ];
 
 fn changes_of_another_client_are_seen_at_once_when_nothing_is_trusted<D: Disk>(scene: &Scene) {
@@ -306,4 +307,17 @@ where
     });
     assert!(here.get("a").unwrap() == after, "the old bytes are back");
     scene.holds(&[("a", &after), ("other", &noise(3, 300_000))]);
+}
+
+fn a_read_that_the_cache_cannot_hold_ends<D: Disk>(scene: &Scene) {
+    let here: D = scene.client_as("here", Tuning { cache_bytes: 8 * 1024, ..Tuning::default() });
+    let there: D = scene.client("there");
+    let bytes = noise(1, 600_000);
+    there.put("a", &bytes).unwrap();
+    let open = here.open("a", How::READ).unwrap();
+    match open.read_at(100_000, 400_000) {
+        Ok(read) => assert!(read == bytes[100_000..500_000]),
+        Err(errno) => assert_eq!(errno, libc::ENOSPC),
+    }
+    open.close().unwrap();
 }
