@@ -202,5 +202,8 @@ fn a_photo_lists_what_its_camera_wrote_and_hides_the_rest() {
     let names = names(&file, "a.jpg", ListPolicy::Auto);
     assert!(names.iter().any(|name| name == "user.pds.image.exif.Make"), "{names:?}");
     assert!(names.iter().any(|name| name == "user.pds.image.exif.FNumber"), "{names:?}");
-    assert!(!names.iter().any(|name| name.ends_with("MakerNote") || name.ends_with("image.exif")), "{names:?}");
+    assert!(
+        !names.iter().any(|name| name.ends_with("MakerNote") || name.ends_with("image.exif")),
+        "{names:?}"
+    );
 }
