@@ -238,7 +238,7 @@ r = open('mnt/f', 'rb', buffering=0); r.seek(0, 2)
 a.write(b'more\\n')
 assert r.read(100) == b'more\\n'",
     );
-    m.quiet("tail -n 1 -f mnt/f > disk/seen & tail=$!; for n in $(seq 500); do grep -q more disk/seen && break; sleep 0.01; done
+    m.quiet(": > disk/seen; tail -n 1 -f mnt/f > disk/seen & tail=$!; for n in $(seq 500); do grep -q more disk/seen && break; sleep 0.01; done
          echo last >> mnt/f; for n in $(seq 1000); do grep -q last disk/seen && break; sleep 0.01; done; kill $tail; grep -qx last disk/seen");
 }
 

@@ -191,3 +191,19 @@ fn newer_bytes_here_hide_what_was_found_in_the_old_ones() {
         ["user.baloo.rating", "user.xdg.origin.url", "user.bin", "user.foo"]
     );
 }
+
+#[test]
+fn a_photo_lists_what_its_camera_wrote_and_hides_the_rest() {
+    let exif = r#"{"Make":{"value":"SONY"},"FNumber":{"value":"2.8"},"MakerNote":{"value":"(3000 bytes)"}}"#;
+    let file = File::from_value(json!({
+        "file_id": "f", "type": "file", "image_media_metadata": {"width": 1, "exif": exif},
+    }))
+    .unwrap();
+    let names = names(&file, "a.jpg", ListPolicy::Auto);
+    assert!(names.iter().any(|name| name == "user.pds.image.exif.Make"), "{names:?}");
+    assert!(names.iter().any(|name| name == "user.pds.image.exif.FNumber"), "{names:?}");
+    assert!(
+        !names.iter().any(|name| name.ends_with("MakerNote") || name.ends_with("image.exif")),
+        "{names:?}"
+    );
+}
