@@ -153,8 +153,17 @@ impl Content {
     /// then undefined in the range, as for any local file.
     pub fn write_at(&self, data: &[u8], offset: u64) -> Result<()> {
         let mut state = self.state_mut();
-        self.file.write_all_at(data, offset).map_err(|error| Error::io("write to the local disk", error))?;
-        state.present.insert(offset..offset + data.len() as u64);
+        let range = offset..offset + data.len() as u64;
+        if let Err(error) = self.file.write_all_at(data, offset) {
+            // What was written of it must not come to light when the file grows over it.
+            for gap in state.present.missing(range) {
+                if let Err(error) = self.punch(gap) {
+                    tracing::debug!(%error, "what is left of a failed write could not be taken back");
+                }
+            }
+            return Err(Error::io("write to the local disk", error));
+        }
+        state.present.insert(range);
         Ok(())
     }
 
