@@ -24,7 +24,7 @@ use super::code;
 use super::failure::{self, Failure};
 use super::lease::{self, DownloadUrl, PartUrl};
 use super::retry::{self, Limits};
-use super::transport::{Transport, collect};
+use super::transport::{Transport, collect, refused};
 use crate::error::{Error, Kind, Result};
 
 /// Repetitions on one URL; beyond that the caller decides anew. Never more than the client's own number.
@@ -247,8 +247,9 @@ async fn accepted(
     }
     let headers = response.headers().clone();
     let body = timeout(transport.options.stall_timeout, collect(op, host, response, MAX_REFUSAL_BYTES)).await;
-    let body = body.ok().and_then(Result::ok).unwrap_or_default();
-    Err(failure::from_data(op, status, &headers, &body))
+    Err(refused(body.unwrap_or_else(|_| Ok(Vec::new())), |body| {
+        failure::from_data(op, status, &headers, body)
+    }))
 }
 
 fn receipt(headers: &HeaderMap, sent_crc64: u64) -> Result<PartReceipt> {
@@ -280,7 +281,12 @@ fn check_range(response: &Response, range: &Range<u64>, total: u64, crc64: Optio
         StatusCode::OK => *range == (0..total),
         _ => false,
     };
-    let len_right = number(headers, &CONTENT_LENGTH).is_none_or(|len| len == range.end - range.start);
+    // Whoever sends a whole object without saying how long it is may be somebody else's web server.
+    let len = number(headers, &CONTENT_LENGTH);
+    let len_right = match response.status() {
+        StatusCode::OK => len == Some(total),
+        _ => len.is_none_or(|len| len == range.end - range.start),
+    };
     if !right || !len_right {
         let got = content_range.map_or_else(|| "no range".to_owned(), |text| text.chars().take(80).collect());
         let why = format!(

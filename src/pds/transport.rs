@@ -240,8 +240,9 @@ impl Transport {
         let status = response.status();
         let headers = response.headers().clone();
         if !status.is_success() {
-            let body = collect(call.op, &host, response, MAX_REFUSAL_BYTES).await.unwrap_or_default();
-            return Err(failure::from_api(call.op, status, &headers, &body));
+            let body = collect(call.op, &host, response, MAX_REFUSAL_BYTES).await;
+            let refusal = |body: &[u8]| failure::from_api(call.op, status, &headers, body);
+            return Err(refused(body, refusal));
         }
         let body = collect(call.op, &host, response, MAX_REPLY_BYTES).await?;
         let value = json(call.op, &body).map_err(|error| Failure { error, lost: true, cause: None })?;
@@ -321,6 +322,19 @@ pub(super) async fn collect(
         body.extend_from_slice(&chunk);
     }
     Ok(body)
+}
+
+/// A refusal by its document. One that was cut on the way, and does not say by its head what it is, is a
+/// failure of the network.
+pub(super) fn refused(body: Result<Vec<u8>, Failure>, refusal: impl Fn(&[u8]) -> Failure) -> Failure {
+    match body {
+        Ok(body) => refusal(&body),
+        Err(cut) => {
+            let failure = refusal(b"");
+            let is_known = failure.cause.is_some() || !failure.error.code().is_empty();
+            if is_known || cut.cause.is_none() { failure } else { cut }
+        }
+    }
 }
 
 /// The JSON of a successful reply; `Null` for none.
