@@ -20,6 +20,8 @@ mod reference;
 mod run;
 #[allow(dead_code)]
 mod server_support;
+#[path = "model/stories.rs"]
+mod stories;
 mod support;
 
 use std::time::{Duration, Instant};

@@ -118,7 +118,9 @@ impl DriveFs {
             let check_name = placement.base.is_none() && draft.size() > self.options.part_bytes;
             match draft.finish().await {
                 Ok(file) => {
-                    if check_name && *file.name == *placement.name && self.has_namesake(&file).await {
+                    let stays =
+                        *file.name == *placement.name && file.parent.as_ref() == Some(&placement.parent);
+                    if check_name && stays && self.has_namesake(&file).await {
                         self.give_conflict_name(draft);
                     }
                     return Ok(file);
