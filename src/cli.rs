@@ -19,6 +19,7 @@ macro_rules! complain {
     }};
 }
 
+mod find;
 pub mod info;
 mod logging;
 mod mount;
@@ -26,6 +27,7 @@ mod options;
 pub mod reference;
 mod serve;
 mod status;
+mod talk;
 mod umount;
 mod words;
 
@@ -65,6 +67,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Show everything known about a file
     Info(InfoArgs),
+    /// Find files by what the drive knows about them
+    Find(find::FindArgs),
     /// Show what a mount is doing
     Status(status::StatusArgs),
     /// Show the version
@@ -111,6 +115,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Umount(args)) => umount::run(&args),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Info(args)) => Ok(info::run(&args.path, args.json)?),
+        Some(Command::Find(args)) => find::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Version) => {
             say!("pdsfs {}", env!("CARGO_PKG_VERSION"));

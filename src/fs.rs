@@ -9,6 +9,7 @@
 //! | [`change`] | mkdir, unlink, rmdir, times and modes |
 //! | [`rename`] | all forms of rename |
 //! | [`attributes`], [`xattr`] | extended attributes |
+//! | [`find`] | where in the tree are the files that the drive's search finds |
 //! | [`attr`], [`body`], [`handle`] | the values these work on |
 //!
 //! Methods named `*_now` answer from memory and local disk and may be called on a kernel thread; they say
@@ -23,6 +24,7 @@ pub mod body;
 pub mod change;
 pub mod complete;
 pub mod data;
+pub mod find;
 pub mod handle;
 pub mod recover;
 pub mod rename;
@@ -293,6 +295,19 @@ impl DriveFs {
         }
         self.load(parent).await?;
         self.found(parent, name).unwrap_or_else(|| Err(absent()))
+    }
+
+    /// The node at a path below the root, `/` between names, empty for the root itself.
+    ///
+    /// # Errors
+    /// As [`DriveFs::lookup`].
+    pub async fn at(&self, path: &str) -> Result<Node> {
+        let root = self.tree.node(ROOT).ok_or_else(|| gone("look up"))?;
+        let mut node = root;
+        for name in path.split('/').filter(|name| !name.is_empty()) {
+            node = self.lookup(node.ino, OsStr::new(name)).await.map_err(|error| error.on(path))?.node;
+        }
+        Ok(node)
     }
 
     /// Attributes from memory; `None` when they may be out of date.

@@ -19,6 +19,7 @@ pub mod control;
 pub mod daemon;
 pub mod device;
 pub mod holders;
+pub mod jobs;
 pub mod mountpoint;
 pub mod protocol;
 pub mod runtime_dir;
@@ -125,7 +126,7 @@ impl Prepared {
         mountpoint.keep();
         let (stop_control, stopping) = watch::channel(false);
         let (orders, mut incoming) = mpsc::channel(1);
-        let handlers = Handlers { status: status_of(&fs), umount: orders };
+        let handlers = Handlers { status: status_of(&fs), work: jobs::of(&fs), umount: orders };
         let control = tokio::spawn(control::serve(listener, handlers, stopping));
         let told =
             Ready { mountpoint: table::printable(mountpoint.path()), notes: mountpoint.notes().to_vec() };

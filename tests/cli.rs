@@ -329,8 +329,8 @@ mod control {
     use super::*;
     use pdsfs::config::{Exit, Failure};
     use pdsfs::mount::client::Client;
-    use pdsfs::mount::control::{Handlers, Listener, UmountOrder, serve};
-    use pdsfs::mount::protocol::{Incomplete, MAX_REQUEST, Progress, Reply, Report, Request};
+    use pdsfs::mount::control::{Handlers, Items, Listener, UmountOrder, Work, serve};
+    use pdsfs::mount::protocol::{Incomplete, Job, MAX_REQUEST, Progress, Reply, Report, Request};
     use pdsfs::mount::runtime_dir::Place;
     use serde_json::json;
     use std::sync::Arc;
@@ -360,7 +360,25 @@ mod control {
             let (umount, orders) = mpsc::channel(1);
             let (stop, stopping) = watch::channel(false);
             let status = Arc::new(|| json!({ "dirty_files": 2 }));
-            let task = tokio::spawn(serve(listener, Handlers { status, umount }, stopping));
+            // A job that says its limit's numbers, or never ends when there is none.
+            let work = Arc::new(|job: Job, items: Items| -> Work {
+                Box::pin(async move {
+                    let (query, limit) = match job {
+                        Job::Find { query, limit, .. } => (query, limit),
+                        #[allow(unreachable_patterns)]
+                        _ => return Err(Failure::new(Exit::Other, "not the job of this test")),
+                    };
+                    for number in 0..limit {
+                        items.send(json!(number)).await.map_err(|_| Failure::new(Exit::Other, "gone"))?;
+                    }
+                    match &*query {
+                        "for ever" => std::future::pending().await,
+                        "nonsense" => Err(Failure::new(Exit::Usage, "column 1")),
+                        _ => Ok(json!({ "found": limit })),
+                    }
+                })
+            });
+            let task = tokio::spawn(serve(listener, Handlers { status, work, umount }, stopping));
             Fake { home, socket, orders, stop, task }
         }
 
@@ -410,6 +428,54 @@ mod control {
         let endless = b"{\"cmd\":\"umount\",\"drain_timeout\":-1}\n";
         assert!(fake.say(endless).await.contains("drain_timeout"));
         // And it still answers.
+        assert!(fake.say(b"{\"cmd\":\"status\"}\n").await.contains("dirty_files"));
+    }
+
+    #[tokio::test]
+    async fn a_job_tells_all_its_pieces_and_then_its_answer() {
+        let fake = Fake::start();
+        let find =
+            |query: &str, limit| Request::Do(Job::Find { query: query.into(), under: String::new(), limit });
+        let mut client = fake.client().await;
+        client.ask(&find("any", 1_000)).await.unwrap();
+        let (mut pieces, mut last) = (Vec::new(), None);
+        while last.is_none() {
+            match client.reply(LONG).await.unwrap() {
+                Reply::Item(piece) => pieces.push(piece.as_u64().unwrap()),
+                Reply::Alive => {}
+                other => last = Some(other),
+            }
+        }
+        assert_eq!(pieces, (0..1_000).collect::<Vec<_>>());
+        assert_eq!(last, Some(Reply::Answer(json!({ "found": 1_000 }))));
+
+        let mut client = fake.client().await;
+        client.ask(&find("nonsense", 0)).await.unwrap();
+        let refused = loop {
+            match client.reply(LONG).await.unwrap() {
+                Reply::Alive => {}
+                other => break other,
+            }
+        };
+        assert_eq!(refused, Reply::Failed(Failure::new(Exit::Usage, "column 1")));
+    }
+
+    #[tokio::test]
+    async fn a_job_whose_client_hangs_up_is_dropped_and_others_are_answered() {
+        let fake = Fake::start();
+        // More than are served at the same time: each leaves its place.
+        for _ in 0..20 {
+            let mut client = fake.client().await;
+            let job = Job::Find { query: "for ever".into(), under: String::new(), limit: 1 };
+            client.ask(&Request::Do(job)).await.unwrap();
+            let first = loop {
+                match client.reply(LONG).await.unwrap() {
+                    Reply::Alive => {}
+                    other => break other,
+                }
+            };
+            assert_eq!(first, Reply::Item(json!(0)));
+        }
         assert!(fake.say(b"{\"cmd\":\"status\"}\n").await.contains("dirty_files"));
     }
 

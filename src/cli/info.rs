@@ -6,7 +6,7 @@
 //!
 //! [`render`] is a pure function; [`run`] gathers and prints.
 
-mod human;
+pub(super) mod human;
 mod page;
 mod sections;
 #[cfg(test)]

@@ -7,9 +7,9 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde_json::{Value, json};
 
+use super::talk;
 use crate::config::{Exit, Failure, paths};
 use crate::error::Error;
-use crate::mount::client::Client;
 use crate::mount::protocol::{Reply, Request};
 use crate::mount::table::{self, Entry, printable};
 
@@ -56,27 +56,23 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
 }
 
 fn chosen(args: &StatusArgs) -> Result<Vec<Entry>, Failure> {
-    let ours = table::read()?.into_iter().filter(Entry::is_ours);
-    let Some(mountpoint) = &args.mountpoint else { return Ok(ours.collect()) };
+    let Some(mountpoint) = &args.mountpoint else {
+        return Ok(table::read()?.into_iter().filter(Entry::is_ours).collect());
+    };
     let wrong = |message: &str| {
         Failure::new(Exit::Mountpoint, format!("status {:?}: {message}", printable(mountpoint)))
     };
     let path = paths::settle(mountpoint).map_err(|error| wrong(&error.to_string()))?;
-    let found: Vec<Entry> = ours.filter(|entry| path.starts_with(&entry.mountpoint)).collect();
-    // The innermost, and of several at one place the one on top.
-    let innermost = found.into_iter().max_by_key(|entry| entry.mountpoint.components().count());
-    Ok(vec![innermost.ok_or_else(|| wrong("no drive is mounted there"))?])
+    Ok(vec![talk::innermost(&path)?.ok_or_else(|| wrong("no drive is mounted there"))?])
 }
 
 async fn ask(entry: &Entry) -> Result<Value, Failure> {
-    let own = rustix::process::geteuid().as_raw();
-    let uids: Vec<u32> = entry.user_id.into_iter().chain([own]).collect();
-    let mut client = Client::connect(&entry.mountpoint, &uids).await?;
+    let mut client = talk::connect(entry).await?;
     client.ask(&Request::Status).await?;
     match client.reply(ANSWER_WITHIN).await? {
         Reply::Status(status) => Ok(status),
         Reply::Failed(failure) => Err(failure),
-        Reply::Progress(_) | Reply::Done(_) => {
+        Reply::Progress(_) | Reply::Done(_) | Reply::Item(_) | Reply::Alive | Reply::Answer(_) => {
             Err(Failure::new(Exit::Other, "status: an answer to something else"))
         }
     }

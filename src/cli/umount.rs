@@ -123,7 +123,7 @@ async fn by_request(mut client: Client, args: &UmountArgs, entry: &Entry) -> Res
             Reply::Progress(progress) => shown.update(progress),
             Reply::Done(report) => break report,
             Reply::Failed(failure) => return Err(failure),
-            Reply::Status(_) => {}
+            Reply::Status(_) | Reply::Item(_) | Reply::Alive | Reply::Answer(_) => {}
         }
     };
     shown.clear();

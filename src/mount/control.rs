@@ -2,10 +2,12 @@
 //!
 //! [`Listener`] binds the socket of a [`Place`]; [`serve`] answers clients until told to stop. Only the
 //! mounting user and root are answered (SO_PEERCRED). Everything is bounded: connections by a semaphore,
-//! lines by [`MAX_REQUEST`], each read and write by a deadline. `status` is answered here; an unmount is
-//! handed to the mount's own loop as an [`UmountOrder`], because only that loop may end the mount.
+//! lines by [`MAX_REQUEST`], each read and write by a deadline. `status` and jobs are answered here, as long
+//! as the client listens; an unmount is handed to the mount's own loop as an [`UmountOrder`], because only
+//! that loop may end the mount.
 
 use std::os::unix::fs::PermissionsExt;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
-use super::protocol::{MAX_REQUEST, Progress, Reply, Report, Request};
+use super::protocol::{Job, MAX_REQUEST, Progress, Reply, Report, Request};
 use super::runtime_dir::Place;
 use crate::config::{Exit, Failure};
 use crate::error::{Error, Result};
@@ -28,6 +30,8 @@ const LINE_WITHIN: Duration = Duration::from_secs(10);
 const BEAT: Duration = Duration::from_secs(5);
 /// Lines of an unmount that wait for a slow client; progress beyond is dropped, the last line is not.
 const REPLY_QUEUE: usize = 4;
+/// Pieces of a job's result that wait for a slow client; a full queue makes the job wait.
+const ITEM_QUEUE: usize = 64;
 /// How long clients may take for their last line when the mount ends.
 const GOODBYE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -58,11 +62,19 @@ impl Listener {
     }
 }
 
+/// Where a job puts the pieces of its result. Waits when the client is slow; fails when it is gone.
+pub type Items = mpsc::Sender<Value>;
+
+/// A job at work. Dropped when the client hangs up.
+pub type Work = Pin<Box<dyn Future<Output = Result<Value, Failure>> + Send>>;
+
 /// What the socket answers with.
 #[derive(Clone)]
 pub struct Handlers {
     /// The filesystem's status. Called from a task: it must not block.
     pub status: Arc<dyn Fn() -> Value + Send + Sync>,
+    /// Does a job.
+    pub work: Arc<dyn Fn(Job, Items) -> Work + Send + Sync>,
     /// Takes unmounts, one at a time.
     pub umount: mpsc::Sender<UmountOrder>,
 }
@@ -150,10 +162,53 @@ async fn converse(stream: UnixStream, handlers: Handlers) {
             send(&mut writer, &Reply::Status((handlers.status)())).await;
         }
         Ok(Request::Umount { drain_timeout }) => unmount(reader, writer, &handlers, drain_timeout).await,
+        Ok(Request::Do(job)) => {
+            let (items, pieces) = mpsc::channel(ITEM_QUEUE);
+            work(reader, writer, (handlers.work)(job, items), pieces).await;
+        }
         Err(failure) => {
             send(&mut writer, &Reply::Failed(failure)).await;
         }
     }
+}
+
+/// Lets a job work and tells the client what it finds, until it is done or the client is gone.
+async fn work<R, W>(mut reader: R, mut writer: W, job: Work, mut pieces: mpsc::Receiver<Value>)
+where
+    R: AsyncReadExt + Unpin,
+    W: AsyncWriteExt + Unpin,
+{
+    let mut job = pin!(job);
+    let mut byte = [0];
+    let mut beat = tokio::time::interval(BEAT);
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            Some(piece) = pieces.recv() => {
+                if !send(&mut writer, &Reply::Item(piece)).await {
+                    return;
+                }
+            }
+            outcome = &mut job => break outcome,
+            _ = beat.tick() => {
+                if !send(&mut writer, &Reply::Alive).await {
+                    return;
+                }
+            }
+            _ = reader.read(&mut byte) => return,
+        }
+    };
+    // What it sent before it ended is still in the queue.
+    while let Ok(piece) = pieces.try_recv() {
+        if !send(&mut writer, &Reply::Item(piece)).await {
+            return;
+        }
+    }
+    let last = match outcome {
+        Ok(answer) => Reply::Answer(answer),
+        Err(failure) => Reply::Failed(failure),
+    };
+    send(&mut writer, &last).await;
 }
 
 async fn unmount<R, W>(mut reader: R, mut writer: W, handlers: &Handlers, drain_timeout: Option<f64>)

@@ -2,14 +2,16 @@
 //!
 //! A client sends one [`Request`] and reads [`Reply`] lines until one that is the last
 //! ([`Reply::is_last`]). Lines are bounded on both sides. Nothing in here carries tokens or URLs.
+//!
+//! Most commands are a [`Job`]: something the mount does for a client, told piece by piece.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::Failure;
 
-/// The longest request line, in bytes.
-pub const MAX_REQUEST: usize = 4 << 10;
+/// The longest request line, in bytes: paths and queries, escaped.
+pub const MAX_REQUEST: usize = 64 << 10;
 /// The longest reply line, in bytes: a status of thousands of files.
 pub const MAX_REPLY: usize = 4 << 20;
 /// How many incomplete files a report names; the number of all is told beside.
@@ -28,6 +30,25 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         drain_timeout: Option<f64>,
     },
+    /// A job. Answered by any number of [`Reply::Item`] and [`Reply::Alive`], and one [`Reply::Answer`]; a
+    /// client that hangs up calls it off.
+    Do(Job),
+}
+
+/// Something a mount does for a client. Paths are below the mountpoint, without a leading slash; the root is
+/// empty.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "job", rename_all = "kebab-case")]
+pub enum Job {
+    /// Asks the drive for files (9.4). Each item is a found file: `path`, `size`, `modified`, `folder`.
+    Find {
+        /// In the service's search grammar.
+        query: String,
+        /// Only what lies below this path.
+        under: String,
+        /// At most this many.
+        limit: u64,
+    },
 }
 
 /// What a mount answers.
@@ -40,6 +61,12 @@ pub enum Reply {
     Progress(Progress),
     /// Unmounted.
     Done(Report),
+    /// A piece of a job's result.
+    Item(Value),
+    /// The job is still at work.
+    Alive,
+    /// The job is done; the rest of its result.
+    Answer(Value),
     /// Not done, and the mount is as it was.
     Failed(Failure),
 }
@@ -47,7 +74,7 @@ pub enum Reply {
 impl Reply {
     /// Whether the conversation ends with this line.
     pub fn is_last(&self) -> bool {
-        !matches!(self, Reply::Progress(_))
+        !matches!(self, Reply::Progress(_) | Reply::Item(_) | Reply::Alive)
     }
 }
 
@@ -121,12 +148,20 @@ mod tests {
             Request::Umount { drain_timeout: Some(2.5) }
         );
         assert_eq!(parse(r#"{"cmd":"umount"}"#), Request::Umount { drain_timeout: None });
+        let find = Job::Find { query: "name match 'a'".into(), under: String::new(), limit: 5 };
+        assert_eq!(
+            parse(r#"{"cmd":"do","job":"find","query":"name match 'a'","under":"","limit":5}"#),
+            Request::Do(find)
+        );
         assert!(serde_json::from_str::<Request>(r#"{"cmd":"format"}"#).is_err());
+        assert!(serde_json::from_str::<Request>(r#"{"cmd":"do","job":"format"}"#).is_err());
     }
 
     #[test]
     fn only_progress_is_followed_by_more() {
         assert!(!Reply::Progress(Progress::default()).is_last());
+        assert!(!Reply::Item(Value::Null).is_last() && !Reply::Alive.is_last());
+        assert!(Reply::Answer(Value::Null).is_last());
         assert!(Reply::Done(Report::default()).is_last());
         assert!(Reply::Status(Value::Null).is_last());
     }

@@ -121,6 +121,23 @@ impl Pds {
         Ok(Page { files, next })
     }
 
+    /// A page of the files and folders that match a query (9.4), by name. `marker` is `""` for the first page.
+    /// What was written a moment ago may be missing.
+    ///
+    /// # Errors
+    /// [`Kind::Invalid`] in the service's words when the query is none.
+    pub async fn search(&self, query: &str, marker: &str) -> Result<Page> {
+        const OP: &str = "search";
+        let body = json!({
+            "drive_id": self.drive_id().as_str(), "query": query, "limit": PAGE, "marker": marker,
+            "order_by": "name ASC", "fields": "*",
+        });
+        let mut value = self.read(OP, "", "file/search", body).await?;
+        let next = next_marker(OP, &value, marker)?;
+        let files = take_items(OP, &mut value)?.into_iter().map(File::from_value).collect::<Result<_>>()?;
+        Ok(Page { files, next })
+    }
+
     /// A file or folder with every field the service has (9.1).
     ///
     /// # Errors
