@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
@@ -226,6 +226,53 @@ impl Content {
         self.punch(range.clone())?;
         state.present.insert(range);
         Ok(())
+    }
+
+    /// Takes local disk space for `range` without changing a byte. Where the local disk cannot promise space,
+    /// nothing happens: programs ask for this to be sure of what they cannot be sure of there.
+    ///
+    /// # Errors
+    /// [`crate::error::Kind::NoSpace`].
+    pub fn reserve(&self, range: Range<u64>) -> Result<()> {
+        match fallocate(&self.file, FallocateFlags::KEEP_SIZE, range.start, range.end - range.start) {
+            Err(errno) if errno == rustix::io::Errno::NOSPC => {
+                Err(Error::io("reserve local disk space", errno.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The first byte at or behind `offset`, below `size`, that may be other than zero. What is not here counts
+    /// as data.
+    pub fn next_data(&self, offset: u64, size: u64) -> Option<u64> {
+        let state = self.state();
+        let missing = state.missing(offset..size).first().map_or(size, |gap| gap.start);
+        let here = match rustix::fs::seek(&self.file, SeekFrom::Data(offset)) {
+            Ok(data) => data,
+            Err(errno) if errno == rustix::io::Errno::NXIO => size,
+            // A local disk that knows nothing of holes has none.
+            Err(_) => offset,
+        };
+        Some(missing.min(here)).filter(|data| *data < size)
+    }
+
+    /// The first byte at or behind `offset` that is known to be in a hole; `size` when there is none.
+    pub fn next_hole(&self, offset: u64, size: u64) -> u64 {
+        let state = self.state();
+        let mut at = offset;
+        while at < size {
+            let hole = match rustix::fs::seek(&self.file, SeekFrom::Hole(at)) {
+                Ok(hole) => hole,
+                // Behind the end of the local file everything is a hole.
+                Err(errno) if errno == rustix::io::Errno::NXIO => at,
+                Err(_) => return size,
+            };
+            match state.missing(hole.min(size)..size).first() {
+                Some(gap) if gap.start <= hole => at = gap.end,
+                _ => return hole.min(size),
+            }
+        }
+        size
     }
 
     /// Gives the space of a clean range back; the bytes are missing afterwards. Does nothing to dirty content.
@@ -437,6 +484,23 @@ mod tests {
         content.truncate(5).unwrap();
         content.fill(b"abcdef", 0).unwrap();
         assert_eq!(read(&content, 0..5).unwrap(), b"ab\0\0\0");
+    }
+
+    #[test]
+    fn holes_are_found_and_what_is_not_here_is_data() {
+        const BLOCK: u64 = 1 << 16;
+        let (_dir, content) = content(3 * BLOCK);
+        content.truncate(8 * BLOCK).unwrap();
+        content.write_at(&vec![1; BLOCK as usize], 6 * BLOCK).unwrap();
+        // Missing, missing, zeros, a hole up to 6, bytes, a hole.
+        content.zero(2 * BLOCK..3 * BLOCK).unwrap();
+        let size = 8 * BLOCK;
+        assert_eq!(content.next_data(0, size), Some(0));
+        assert_eq!(content.next_hole(0, size), 2 * BLOCK);
+        assert_eq!(content.next_data(2 * BLOCK, size), Some(6 * BLOCK));
+        assert_eq!(content.next_hole(6 * BLOCK, size), 7 * BLOCK);
+        assert_eq!(content.next_data(7 * BLOCK, size), None);
+        assert_eq!(content.next_hole(7 * BLOCK + 1, size), 7 * BLOCK + 1);
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub enum Kind {
     NotUnicode,
     /// A size or offset beyond what the service can hold.
     TooLarge,
+    /// No data, or no hole, at or behind the offset.
+    PastEnd,
     /// A value too long for its attribute.
     OutOfRange,
     /// A list too long for its place: more than 100 labels, an attribute over 64 KiB.
@@ -96,6 +98,7 @@ impl Kind {
             Kind::NameTooLong => libc::ENAMETOOLONG,
             Kind::NotUnicode => libc::EILSEQ,
             Kind::TooLarge => libc::EFBIG,
+            Kind::PastEnd => libc::ENXIO,
             Kind::OutOfRange => libc::ERANGE,
             Kind::TooMany => libc::E2BIG,
             Kind::NoAttribute => libc::ENODATA,
@@ -124,6 +127,7 @@ impl Kind {
             | Kind::Corrupt
             | Kind::Stale
             | Kind::TooLarge
+            | Kind::PastEnd
             | Kind::OutOfRange
             | Kind::TooMany
             | Kind::NoAttribute

@@ -6,6 +6,7 @@
 //! | [`data`] | bytes: open, read, write, truncate, close |
 //! | [`complete`] | how a draft gets to the drive, conflicts, draining, status |
 //! | [`recover`] | what survives this process, and how it goes on |
+//! | [`space`] | space and holes: fallocate, where data begins |
 //! | [`change`] | mkdir, unlink, rmdir, times and modes |
 //! | [`rename`] | all forms of rename |
 //! | [`attributes`], [`xattr`] | extended attributes |
@@ -28,6 +29,7 @@ pub mod find;
 pub mod handle;
 pub mod recover;
 pub mod rename;
+pub mod space;
 pub mod xattr;
 
 use std::collections::HashMap;

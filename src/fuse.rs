@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime};
 use fuser::{
     BackgroundSession, BsdFileFlags, Config, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
     InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs,
     ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow, WriteFlags,
 };
 
@@ -446,6 +446,38 @@ impl Filesystem for Fuse {
         match self.fs.write(handle.0, data, offset) {
             Ok(()) => reply.written(data.len() as u32),
             Err(error) => reply.error(Fuse::refuse("write", &error)),
+        }
+    }
+
+    fn fallocate(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let done = convert::fallocate(mode)
+            .and_then(|how| self.fs.fallocate(handle.0, how, offset..offset.saturating_add(length)));
+        give_empty("fallocate", done, reply);
+    }
+
+    fn lseek(
+        &self,
+        _request: &Request,
+        _ino: INodeNo,
+        handle: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        let found = convert::seek(offset, whence)
+            .and_then(|(offset, what)| self.fs.seek(handle.0, offset, what));
+        match found {
+            Ok(offset) => reply.offset(offset as i64),
+            Err(error) => reply.error(Fuse::refuse("lseek", &error)),
         }
     }
 

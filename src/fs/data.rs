@@ -22,7 +22,7 @@ use crate::write::Placement;
 const READ_TRIES: u32 = 8;
 
 /// The largest file the service takes: 10,000 parts of 5 GiB (pds-api.md 4.5).
-const MAX_FILE_BYTES: u64 = 10_000 * 5 * 1024 * 1024 * 1024;
+pub(super) const MAX_FILE_BYTES: u64 = 10_000 * 5 * 1024 * 1024 * 1024;
 
 /// How a file is opened.
 #[derive(Clone, Copy, Debug)]
@@ -184,7 +184,7 @@ impl DriveFs {
         Ok((self.stat_of(node), Opened { handle: number, keep_cache: false, past_cache: false }))
     }
 
-    fn handle(&self, number: u64, op: &'static str) -> Result<Arc<FileHandle>> {
+    pub(super) fn handle(&self, number: u64, op: &'static str) -> Result<Arc<FileHandle>> {
         self.handles.file(number).ok_or_else(|| Error::new(Kind::BadHandle, op, "the file is not open"))
     }
 
@@ -269,7 +269,8 @@ impl DriveFs {
         .map(drop)
     }
 
-    /// Sets the size of a file. Without an open handle that will complete it, it is completed at once.
+    /// Sets the size of a file. By its name (`number` is `None`) it is completed before this returns; but while
+    /// programs have it open for writing, their closes complete it, and wait for that.
     ///
     /// # Errors
     /// As [`DriveFs::write`] and completing.
@@ -301,7 +302,7 @@ impl DriveFs {
             handle.changed.store(true, Ordering::Relaxed);
             return Ok(());
         }
-        if self.handles.has_writer(&body) {
+        if self.handles.charge_writers(&body) {
             return Ok(());
         }
         let result = self.complete(&body).await;

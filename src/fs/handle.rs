@@ -69,6 +69,14 @@ impl Handles {
         files.values().any(|handle| handle.writable && Arc::ptr_eq(&handle.body, body))
     }
 
+    /// Makes the closes of all handles that write this body wait for it, because it was changed by its name.
+    /// Whether there are any.
+    pub fn charge_writers(&self, body: &Arc<Body>) -> bool {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let writers = files.values().filter(|handle| handle.writable && Arc::ptr_eq(&handle.body, body));
+        writers.map(|handle| handle.changed.store(true, Ordering::Relaxed)).count() > 0
+    }
+
     /// Whether a handle of the same inode is open on another body than this: on an earlier revision.
     pub fn has_other_revision(&self, body: &Arc<Body>) -> bool {
         let files = self.files.read().unwrap_or_else(PoisonError::into_inner);

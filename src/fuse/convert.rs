@@ -4,9 +4,11 @@ use std::time::SystemTime;
 
 use fuser::{FileAttr, FileType, INodeNo, TimeOrNow};
 
+use crate::error::{Error, Kind, Result};
 use crate::fs::Stat;
 use crate::fs::attr::{Defaults, attr};
 use crate::fs::data::OpenMode;
+use crate::fs::space::{Allocate, Seek};
 use crate::pds::model::Drive;
 
 /// Units of `df`.
@@ -52,6 +54,36 @@ pub fn open_mode(flags: i32) -> OpenMode {
         truncate: flags & libc::O_TRUNC != 0,
         append: flags & libc::O_APPEND != 0,
         exclusive: flags & libc::O_EXCL != 0,
+    }
+}
+
+/// The mode of fallocate(2).
+///
+/// # Errors
+/// [`Kind::Unsupported`] for what moves bytes.
+pub fn fallocate(mode: i32) -> Result<Allocate> {
+    let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
+    match mode & !libc::FALLOC_FL_KEEP_SIZE {
+        0 => Ok(Allocate::Reserve { keep_size }),
+        libc::FALLOC_FL_PUNCH_HOLE if keep_size => Ok(Allocate::PunchHole),
+        libc::FALLOC_FL_ZERO_RANGE => Ok(Allocate::Zero { keep_size }),
+        _ => Err(Error::new(Kind::Unsupported, "fallocate", "a drive's files cannot be spliced")),
+    }
+}
+
+/// Offset and whence of lseek(2), as far as the kernel asks.
+///
+/// # Errors
+/// [`Kind::PastEnd`] for negative offsets, [`Kind::Invalid`].
+pub fn seek(offset: i64, whence: i32) -> Result<(u64, Seek)> {
+    let what = match whence {
+        libc::SEEK_DATA => Seek::Data,
+        libc::SEEK_HOLE => Seek::Hole,
+        _ => return Err(Error::new(Kind::Invalid, "seek", "the kernel asks for data and holes only")),
+    };
+    match u64::try_from(offset) {
+        Ok(offset) => Ok((offset, what)),
+        Err(_) => Err(Error::new(Kind::PastEnd, "seek", "there is nothing before a file")),
     }
 }
 
