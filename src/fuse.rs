@@ -18,8 +18,8 @@ use std::time::{Duration, SystemTime};
 use fuser::{
     BackgroundSession, BsdFileFlags, Config, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo,
     InitFlags, KernelConfig, LockOwner, MountOption, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
-    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs,
-    ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow, WriteFlags,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyLseek, ReplyOpen,
+    ReplyStatfs, ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow, WriteFlags,
 };
 
 use crate::config::MountOptions;
@@ -473,8 +473,8 @@ impl Filesystem for Fuse {
         whence: i32,
         reply: ReplyLseek,
     ) {
-        let found = convert::seek(offset, whence)
-            .and_then(|(offset, what)| self.fs.seek(handle.0, offset, what));
+        let found =
+            convert::seek(offset, whence).and_then(|(offset, what)| self.fs.seek(handle.0, offset, what));
         match found {
             Ok(offset) => reply.offset(offset as i64),
             Err(error) => reply.error(Fuse::refuse("lseek", &error)),
