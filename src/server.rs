@@ -12,6 +12,7 @@
 //! bytes runs on its blocking threads. What it does where the service's documentation is silent follows
 //! pds-api.md section 19.3. It shares no code with the client in `pds`.
 
+mod account;
 mod api;
 mod clock;
 mod complete;
@@ -22,6 +23,7 @@ mod feed;
 mod hash;
 mod http;
 pub mod media;
+mod migrations;
 mod reply;
 mod sign;
 mod store;
@@ -39,6 +41,7 @@ use rusqlite::params;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use self::account::{Drives, LOCAL_USER, NewDrive, Role, User};
 use self::clock::Clock;
 pub use self::fault::{Fault, FaultAction, Faults};
 use self::reply::ApiError;
@@ -47,7 +50,7 @@ use self::store::Store;
 use self::upload::Uploads;
 use crate::error::{Error, Kind, Result};
 
-/// The only drive there is.
+/// The first drive, which every store has.
 const DRIVE_ID: i64 = 1;
 /// An upload that is not complete lives this long: 10 days (pds-api.md 4.5).
 const UPLOAD_LIFE_MS: i64 = 10 * 24 * 3600 * 1000;
@@ -246,6 +249,7 @@ async fn keep_house(service: Arc<Service>, stopped: CancellationToken) {
 pub(crate) struct Service {
     options: ServerOptions,
     store: Store,
+    drives: Drives,
     signer: Signer,
     clock: Clock,
     uploads: Uploads,
@@ -265,12 +269,15 @@ impl Service {
         let total = options.drive_total_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
         let (new_key, new_epoch) = (random(32)?, random(8)?);
         let (key, epoch) = store.write(move |c| {
-            let sql = "INSERT OR IGNORE INTO drive (id, name, created_at) VALUES (?1, 'Default', ?2)";
-            c.execute(sql, params![DRIVE_ID, now])?;
-            let sql =
-                "INSERT OR IGNORE INTO entry (drive, file_id, parent, name, folder, created_at, updated_at)
-                VALUES (?1, 'root', 0, 'Default', 1, ?2, ?2)";
-            c.execute(sql, params![DRIVE_ID, now])?;
+            let first: bool = c.query_row("SELECT NOT EXISTS (SELECT 1 FROM drive)", [], |row| row.get(0))?;
+            if first {
+                account::make_drive(c, Some(DRIVE_ID), &NewDrive::of("Default", LOCAL_USER, now))?;
+            }
+            if account::find_user(c, LOCAL_USER)?.is_none() {
+                let mut user = User::new(LOCAL_USER, Role::SuperAdmin, "system", now);
+                user.default_drive = Some(DRIVE_ID);
+                user.save(c)?;
+            }
             if let Some(total) = total {
                 let total = if total == 0 { -1 } else { total };
                 c.execute("UPDATE drive SET total_bytes = ?2 WHERE id = ?1", params![DRIVE_ID, total])?;
@@ -281,10 +288,12 @@ impl Service {
             Some(token) => token.clone(),
             None => hex(&random(32)?),
         };
+        let drives = store.read(Drives::load)?;
         let base_url = options.public_url.as_deref().unwrap_or(url).trim_end_matches('/').to_owned();
         Ok(Service {
             options,
             store,
+            drives,
             signer: Signer::new(key),
             clock,
             uploads: Uploads::default(),
@@ -298,10 +307,6 @@ impl Service {
 
     fn domain_id(&self) -> &'static str {
         "pdsfs"
-    }
-
-    fn user_id(&self) -> &'static str {
-        "local"
     }
 
     /// 40 lower-case hexadecimal digits, the first eight a time (4.1).
@@ -390,7 +395,12 @@ impl Service {
         let due: Vec<i64> = self.store.read(|c| {
             let mut statement =
                 c.prepare_cached("SELECT seq FROM entry WHERE drive = ?1 AND trashed_at <= ?2")?;
-            Ok(statement.query_map([DRIVE_ID, limit], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+            let mut due = Vec::new();
+            for drive in self.drives.ids() {
+                let rows = statement.query_map([drive, limit], |row| row.get::<_, i64>(0))?;
+                due.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
+            }
+            Ok(due)
         })?;
         for seq in due {
             self.store.write(move |c| {

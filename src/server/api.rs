@@ -6,6 +6,7 @@
 mod args;
 mod batch;
 mod bin;
+mod call;
 mod change;
 mod create;
 mod download;
@@ -29,7 +30,9 @@ use axum::routing::{get, post, put};
 use tokio::sync::Semaphore;
 
 use self::args::Args;
+use self::call::Call;
 use super::Service;
+use super::account::{Caller, LOCAL_USER, Role};
 use super::data;
 use super::fault::{self, Faults};
 use super::reply::{ApiError, ApiResult, Reply, no_such_route};
@@ -42,7 +45,7 @@ const BODY_WAIT: Duration = Duration::from_secs(30);
 const MAX_IN_WORK: usize = 64;
 
 /// A handler.
-type Endpoint = fn(&Arc<Service>, &Args) -> ApiResult<Reply>;
+type Endpoint = fn(&Call) -> ApiResult<Reply>;
 
 /// Every POST endpoint (pds-api.md section 5).
 const ENDPOINTS: &[(&str, Endpoint)] = &[
@@ -132,14 +135,17 @@ async fn call(State(front): State<Front>, request: Request) -> Response {
         data::drain(request.into_body()).await;
         return no_such_route();
     };
-    if let Err(error) = authorize(&front.service, request.headers()) {
-        data::drain(request.into_body()).await;
-        return error.into_response();
-    }
-    answer(front, endpoint, request).await.unwrap_or_else(IntoResponse::into_response)
+    let caller = match authorize(&front.service, request.headers()) {
+        Ok(caller) => caller,
+        Err(error) => {
+            data::drain(request.into_body()).await;
+            return error.into_response();
+        }
+    };
+    answer(front, endpoint, caller, request).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn answer(front: Front, endpoint: Endpoint, request: Request) -> ApiResult<Response> {
+async fn answer(front: Front, endpoint: Endpoint, caller: Caller, request: Request) -> ApiResult<Response> {
     let _turn = front.in_work.acquire().await.map_err(|e| ApiError::internal("take requests", e))?;
     let too_large =
         || ApiError::new(413, "InvalidParameterOutOfRange.Body", "The request body is too large.");
@@ -154,19 +160,22 @@ async fn answer(front: Front, endpoint: Endpoint, request: Request) -> ApiResult
         .map_err(|_| too_large())?;
     let service = front.service;
     // Parsing and printing JSON belongs there too: a page of a list is 200 KB.
-    tokio::task::spawn_blocking(move || Ok(endpoint(&service, &Args::parse(&body)?)?.into_response()))
-        .await
-        .map_err(|error| ApiError::internal("finish its work", error))?
+    let work = move || {
+        let call = Call { service, caller, args: Args::parse(&body)? };
+        Ok(endpoint(&call)?.into_response())
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal("finish its work", error))?
 }
 
 /// `GET /v2/file/download` (12.3).
 async fn redirect(State(front): State<Front>, request: Request) -> Response {
-    if let Err(error) = authorize(&front.service, request.headers()) {
-        return error.into_response();
-    }
+    let caller = match authorize(&front.service, request.headers()) {
+        Ok(caller) => caller,
+        Err(error) => return error.into_response(),
+    };
     let args = Args::from_query(request.uri().query().unwrap_or_default());
-    let service = front.service;
-    let url = tokio::task::spawn_blocking(move || download::location(&service, &args)).await;
+    let call = Call { service: front.service, caller, args };
+    let url = tokio::task::spawn_blocking(move || download::location(&call)).await;
     match url {
         Ok(Ok(url)) => match HeaderValue::from_str(&url) {
             Ok(url) => (axum::http::StatusCode::FOUND, [("location", url)]).into_response(),
@@ -178,7 +187,7 @@ async fn redirect(State(front): State<Front>, request: Request) -> Response {
 }
 
 /// Checks the bearer token, in time that tells nothing about it.
-fn authorize(service: &Service, headers: &HeaderMap) -> ApiResult<()> {
+fn authorize(service: &Service, headers: &HeaderMap) -> ApiResult<Caller> {
     let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -187,5 +196,9 @@ fn authorize(service: &Service, headers: &HeaderMap) -> ApiResult<()> {
     let (sent, ours) = (sent.as_bytes(), service.access_token.as_bytes());
     let differences =
         sent.iter().zip(ours).fold(sent.len() ^ ours.len(), |all, (a, b)| all | usize::from(a ^ b));
-    if differences == 0 { Ok(()) } else { Err(ApiError::token()) }
+    if differences == 0 {
+        Ok(Caller { user_id: LOCAL_USER.to_owned(), role: Role::SuperAdmin })
+    } else {
+        Err(ApiError::token())
+    }
 }

@@ -96,6 +96,12 @@ impl ApiError {
         ApiError::new(400, format!("InvalidParameterNotMatch.{}", camel(field)), message)
     }
 
+    /// 403 `ForbiddenNoPermission.{What}`.
+    pub fn forbidden(what: &str) -> Self {
+        let message = format!("No permission to access resource {}.", what.to_ascii_lowercase());
+        ApiError::new(403, format!("ForbiddenNoPermission.{what}"), message)
+    }
+
     /// 403 for a file that is in the recycle bin, itself or with a folder above it.
     pub fn trashed() -> Self {
         ApiError::new(403, "ForbiddenFileInTheRecycleBin", "The file is in the recycle bin.")

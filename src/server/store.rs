@@ -25,12 +25,12 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use rustix::fs::FlockOperation;
 
+use super::migrations::{FORMAT, MIGRATIONS};
 use super::reply::{ApiError, ApiResult};
 use crate::error::{Error, Kind, Result};
 
 /// `pdsf`, in the header of our databases.
 const APPLICATION_ID: i32 = 0x7064_7366;
-const FORMAT: i32 = 1;
 /// Changes that may share a transaction: bounds how long the first of them waits.
 const MAX_GROUP: usize = 64;
 /// Changes that may wait for the writer; further callers block.
@@ -271,8 +271,9 @@ fn prepare(connection: &Connection, dir: &Path) -> Result<()> {
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(damaged)?;
     if tables == 0 {
         let schema = format!(
-            "BEGIN; {} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;",
-            include_str!("schema.sql")
+            "BEGIN; {} {} PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {FORMAT}; COMMIT;",
+            include_str!("schema.sql"),
+            MIGRATIONS.concat()
         );
         return connection.execute_batch(&schema).map_err(damaged);
     }
@@ -280,15 +281,34 @@ fn prepare(connection: &Connection, dir: &Path) -> Result<()> {
         return Err(foreign(dir));
     }
     let format = pragma("user_version")?;
-    if format != FORMAT {
-        let message =
-            format!("its format is {format}, this program understands {FORMAT}: use the pdsfs that made it");
-        return Err(Error::new(Kind::Invalid, "open the data directory", message).on(dir.display()));
+    match usize::try_from(format) {
+        Ok(format @ 1..=FORMAT) => migrate(connection, format).map_err(damaged)?,
+        _ => {
+            let message = format!(
+                "its format is {format}, this program understands up to {FORMAT}: use a newer pdsfs, \
+                 at least the one that wrote it last"
+            );
+            return Err(Error::new(Kind::Invalid, "open the data directory", message).on(dir.display()));
+        }
     }
     let check = "SELECT count(*) FROM meta, (SELECT max(seq) FROM entry), (SELECT max(seq) FROM revision)";
     connection.query_row(check, [], |row| row.get::<_, i64>(0)).optional().map_err(damaged)?;
     connection.execute("UPDATE doomed SET in_use = 0", []).map_err(damaged)?;
     Ok(())
+}
+
+/// Brings an older store up to date: all steps or none.
+fn migrate(connection: &Connection, format: usize) -> rusqlite::Result<()> {
+    let steps = &MIGRATIONS[format - 1..];
+    if steps.is_empty() {
+        return Ok(());
+    }
+    let batch = format!("BEGIN IMMEDIATE; {} PRAGMA user_version = {FORMAT}; COMMIT;", steps.concat());
+    let outcome = connection.execute_batch(&batch);
+    if outcome.is_err() && !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    outcome
 }
 
 /// A directory with other people's files is not for us to fill.

@@ -96,10 +96,11 @@ pub fn file(service: &Service, c: &Connection, entry: &Entry, fields: Fields) ->
         }
     }
     if fields.people {
+        let owner = service.drives.owner(entry.drive);
         for key in ["creator", "last_modifier"] {
             set(&format!("{key}_type"), "User".into());
-            set(&format!("{key}_id"), service.user_id().into());
-            set(&format!("{key}_name"), service.user_id().into());
+            set(&format!("{key}_id"), owner.clone().into());
+            set(&format!("{key}_name"), owner.clone().into());
         }
     }
     if fields.tags && !entry.tags.is_empty() {

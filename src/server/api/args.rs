@@ -5,7 +5,6 @@
 
 use serde_json::{Map, Value};
 
-use super::super::DRIVE_ID;
 use super::super::reply::{ApiError, ApiResult, camel};
 
 /// Names and paths: bytes of UTF-8 (4.2).
@@ -134,22 +133,16 @@ impl Args {
         }
     }
 
-    /// `drive_id`, as text or number, of a drive that exists.
-    pub fn drive(&self) -> ApiResult<i64> {
-        self.drive_of("drive_id")
-    }
-
-    /// The drive in another field.
-    pub fn drive_of(&self, key: &str) -> ApiResult<i64> {
-        let id = match self.value(key) {
-            None => return Err(ApiError::missing(key)),
+    /// The number of a drive, as text or number; -1 for one no drive can have.
+    pub fn drive_number(&self, key: &str) -> ApiResult<i64> {
+        match self.value(key) {
+            None => Err(ApiError::missing(key)),
             Some(Value::String(text)) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
-                text.parse().unwrap_or(-1)
+                Ok(text.parse().unwrap_or(-1))
             }
-            Some(Value::Number(number)) => number.as_i64().unwrap_or(-1),
-            Some(_) => return Err(ApiError::invalid(key, "It consists of digits.")),
-        };
-        if id == DRIVE_ID { Ok(id) } else { Err(ApiError::not_found("DriveId")) }
+            Some(Value::Number(number)) => Ok(number.as_i64().unwrap_or(-1)),
+            Some(_) => Err(ApiError::invalid(key, "It consists of digits.")),
+        }
     }
 
     /// A name for a file or folder (4.2).
@@ -288,10 +281,11 @@ mod tests {
 
     #[test]
     fn drives_are_digits() {
-        assert_eq!(args(r#"{"drive_id":"1"}"#).drive().unwrap(), 1);
-        assert_eq!(args(r#"{"drive_id":1}"#).drive().unwrap(), 1);
-        assert_eq!(code(args(r#"{"drive_id":"2"}"#).drive()), "NotFound.DriveId");
-        assert_eq!(code(args(r#"{"drive_id":"x"}"#).drive()), "InvalidParameter.DriveId");
-        assert_eq!(code(args("{}").drive()), "InvalidParameterMissing.DriveId");
+        let drive = |json: &str| args(json).drive_number("drive_id");
+        assert_eq!(drive(r#"{"drive_id":"1"}"#).unwrap(), 1);
+        assert_eq!(drive(r#"{"drive_id":1}"#).unwrap(), 1);
+        assert_eq!(drive(r#"{"drive_id":"99999999999999999999"}"#).unwrap(), -1);
+        assert_eq!(code(drive(r#"{"drive_id":"x"}"#)), "InvalidParameter.DriveId");
+        assert_eq!(code(drive("{}")), "InvalidParameterMissing.DriveId");
     }
 }

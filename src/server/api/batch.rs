@@ -1,12 +1,10 @@
 //! `batch`: up to a hundred calls in one (pds-api.md 14.2).
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
-use super::super::Service;
 use super::super::reply::{ApiError, ApiResult, Reply};
 use super::args::Args;
+use super::call::Call;
 use super::endpoint;
 
 const MAX_CHILDREN: usize = 100;
@@ -27,7 +25,8 @@ const ALLOWED: &[&str] = &[
 ];
 
 /// `batch`. Children fail one by one; the whole is 200.
-pub fn batch(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+pub fn batch(call: &Call) -> ApiResult<Reply> {
+    let Call { service: _, args, .. } = call;
     let children = args.array("requests")?;
     if !(1..=MAX_CHILDREN).contains(&children.len()) {
         return Err(ApiError::invalid("requests", "It has 1 to 100 entries."));
@@ -38,12 +37,12 @@ pub fn batch(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
     if ids.len() != children.len() {
         return Err(ApiError::invalid("requests", "Each entry has an id of its own."));
     }
-    let responses: Vec<Value> = children.iter().map(|child| answer(service, child)).collect();
+    let responses: Vec<Value> = children.iter().map(|child| answer(call, child)).collect();
     Ok(Reply::ok(json!({"responses": responses})))
 }
 
-fn answer(service: &Arc<Service>, child: &Value) -> Value {
-    let (status, body) = match run(service, child) {
+fn answer(call: &Call, child: &Value) -> Value {
+    let (status, body) = match run(call, child) {
         Ok(reply) => (reply.status, reply.body),
         Err(error) => (error.status, Some(error.body())),
     };
@@ -54,7 +53,7 @@ fn answer(service: &Arc<Service>, child: &Value) -> Value {
     Value::Object(response)
 }
 
-fn run(service: &Arc<Service>, child: &Value) -> ApiResult<Reply> {
+fn run(call: &Call, child: &Value) -> ApiResult<Reply> {
     let url = child["url"].as_str().unwrap_or_default();
     let known = ALLOWED.contains(&url).then(|| endpoint(&format!("/v2{url}"))).flatten();
     let endpoint = known.ok_or_else(|| ApiError::invalid("url", "It cannot be part of a batch."))?;
@@ -63,5 +62,5 @@ fn run(service: &Arc<Service>, child: &Value) -> ApiResult<Reply> {
         Value::Null => Map::new(),
         _ => return Err(ApiError::invalid("body", "It is an object.")),
     };
-    endpoint(service, &Args::from_object(body))
+    endpoint(&call.child(Args::from_object(body)))
 }

@@ -1,7 +1,5 @@
 //! The recycle bin (pds-api.md 10.5). A trashed folder is one entry; what is below it is hidden with it.
 
-use std::sync::Arc;
-
 use rusqlite::{Connection, params};
 use serde_json::{Value, json};
 
@@ -10,13 +8,14 @@ use super::super::entry::{self, ENTRY_COLUMNS, ENTRY_TABLES, Entry, NewEntry};
 use super::super::feed::{self, Op};
 use super::super::reply::{ApiError, ApiResult, Reply};
 use super::super::view;
-use super::args::Args;
+use super::call::Call;
 use super::change::{not_root, require_empty};
 use super::read::fields;
 
 /// `recyclebin/trash`.
-pub fn trash(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let (drive, id) = (args.drive()?, args.required("file_id")?.to_owned());
+pub fn trash(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
     let only_empty = args.flag("check_folder_empty")?;
     let service = service.clone();
     service.clone().store.write(move |c| {
@@ -35,8 +34,9 @@ pub fn trash(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
 
 /// `recyclebin/restore`: to the old folder, to the root if that is gone, to a new folder of its name if that is
 /// in the bin itself.
-pub fn restore(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let (drive, id) = (args.drive()?, args.required("file_id")?.to_owned());
+pub fn restore(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
     let service = service.clone();
     service.clone().store.write(move |c| {
         let entry = entry::get(c, drive, &id)?;
@@ -82,8 +82,9 @@ fn restore_folder(service: &Service, c: &Connection, entry: &Entry) -> ApiResult
 }
 
 /// `recyclebin/list`, newest first.
-pub fn list(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let (drive, limit, fields) = (args.drive()?, args.limit(50, 200)?, fields(args)?);
+pub fn list(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let (drive, limit, fields) = (call.drive()?, args.limit(50, 200)?, fields(args)?);
     let after = match args.text("marker")?.filter(|marker| !marker.is_empty()) {
         None => (i64::MAX, i64::MAX),
         Some(marker) => {
@@ -118,8 +119,9 @@ fn parse_marker(marker: &str) -> Option<(i64, i64)> {
 }
 
 /// `recyclebin/clear`.
-pub fn clear(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let drive = args.drive()?;
+pub fn clear(call: &Call) -> ApiResult<Reply> {
+    let service = &call.service;
+    let drive = call.drive()?;
     service.store.write(move |c| {
         let sql = "SELECT seq FROM entry WHERE drive = ?1 AND trashed_at IS NOT NULL";
         let mut statement = c.prepare_cached(sql)?;

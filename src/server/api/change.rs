@@ -1,7 +1,5 @@
 //! Changing entries: update, move, copy, delete, user tags (pds-api.md 10).
 
-use std::sync::Arc;
-
 use rusqlite::{Connection, params};
 use serde_json::{Map, Value, json};
 
@@ -13,7 +11,8 @@ use super::super::feed::{self, Op};
 use super::super::media::Facts;
 use super::super::reply::{ApiError, ApiResult, Reply};
 use super::super::view::{self, Fields};
-use super::args::{Args, MAX_TAGS};
+use super::args::MAX_TAGS;
+use super::call::Call;
 use super::create::{NAME_MODES, Name, resolve_name};
 
 /// The root is not for changing.
@@ -25,8 +24,9 @@ pub fn not_root(entry: &Entry) -> ApiResult<()> {
 }
 
 /// `file/update`.
-pub fn update(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let (drive, id) = (args.drive()?, args.required("file_id")?.to_owned());
+pub fn update(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
     let mode = args.choice("check_name_mode", NAME_MODES)?;
     let name = args.value("name").map(|_| args.name("name").map(str::to_owned)).transpose()?;
     let fields = args.file_fields(true)?;
@@ -65,11 +65,12 @@ pub fn update(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
 }
 
 /// `file/move`, with the `new_name` of older deployments.
-pub fn move_to(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let (drive, id) = (args.drive()?, args.required("file_id")?.to_owned());
+pub fn move_to(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
     let to = args.required("to_parent_file_id")?.to_owned();
     if args.value("to_drive_id").is_some() {
-        args.drive_of("to_drive_id")?;
+        call.drive_of("to_drive_id")?;
     }
     let mut mode = args.choice("check_name_mode", NAME_MODES)?;
     if args.flag("auto_rename")? {
@@ -121,11 +122,12 @@ fn moved(service: &Service, entry: &Entry, exist: bool) -> Value {
 }
 
 /// `file/copy`: no bytes move. Folders are copied at once.
-pub fn copy(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let (drive, id) = (args.drive()?, args.required("file_id")?.to_owned());
+pub fn copy(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
     let to = args.required("to_parent_file_id")?.to_owned();
     if args.value("to_drive_id").is_some() {
-        args.drive_of("to_drive_id")?;
+        call.drive_of("to_drive_id")?;
     }
     let mode = if args.flag("auto_rename")? { "auto_rename" } else { "ignore" };
     let new_name = match args.text("new_name")? {
@@ -217,8 +219,9 @@ fn category(name: &str) -> &'static str {
 }
 
 /// `file/delete`: for good, with everything below.
-pub fn delete(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let (drive, id) = (args.drive()?, args.required("file_id")?.to_owned());
+pub fn delete(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
     let only_empty = args.flag("check_folder_empty")?;
     service.store.write(move |c| {
         let entry = entry::get(c, drive, &id)?;
@@ -244,12 +247,13 @@ pub fn require_empty(c: &Connection, entry: &Entry) -> ApiResult<()> {
 }
 
 /// `file/put_usertags`: merges.
-pub fn put_tags(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+pub fn put_tags(call: &Call) -> ApiResult<Reply> {
+    let Call { service: _, args, .. } = call;
     let tags = args.tags()?;
     if tags.is_empty() {
         return Err(ApiError::missing("user_tags"));
     }
-    let id = change_tags(service, args, move |old| {
+    let id = change_tags(call, move |old| {
         old.extend(tags);
         if old.len() > MAX_TAGS {
             return Err(ApiError::invalid("user_tags", "A file has at most 1000 tags."));
@@ -260,14 +264,15 @@ pub fn put_tags(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
 }
 
 /// `file/delete_usertags`: keys that are not there are no error.
-pub fn delete_tags(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+pub fn delete_tags(call: &Call) -> ApiResult<Reply> {
+    let Call { service: _, args, .. } = call;
     let keys: Option<Vec<String>> =
         args.array("key_list")?.iter().map(|key| key.as_str().map(str::to_owned)).collect();
     let keys = keys.ok_or_else(|| ApiError::invalid("key_list", "It has strings."))?;
     if keys.is_empty() {
         return Err(ApiError::missing("key_list"));
     }
-    change_tags(service, args, move |old| {
+    change_tags(call, move |old| {
         old.retain(|key, _| !keys.contains(key));
         Ok(())
     })?;
@@ -275,11 +280,11 @@ pub fn delete_tags(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
 }
 
 fn change_tags(
-    service: &Arc<Service>,
-    args: &Args,
+    call: &Call,
     change: impl FnOnce(&mut Map<String, Value>) -> ApiResult<()> + Send + 'static,
 ) -> ApiResult<String> {
-    let (drive, id) = (args.drive()?, args.required("file_id")?.to_owned());
+    let Call { service, args, .. } = call;
+    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
     let service = service.clone();
     service.clone().store.write(move |c| {
         let mut entry = entry::live(c, drive, &id)?;

@@ -14,6 +14,7 @@ use super::super::hash::from_hex;
 use super::super::media::{self, Facts};
 use super::super::reply::{ApiError, ApiResult, Reply};
 use super::args::Args;
+use super::call::Call;
 use super::upload::{PartPlan, part_urls};
 
 /// What happens when the name is taken (4.2).
@@ -48,9 +49,10 @@ struct Known {
 }
 
 /// `file/create`.
-pub fn create(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+pub fn create(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
     let wanted = Wanted {
-        drive: args.drive()?,
+        drive: call.drive()?,
         parent_id: args.required("parent_file_id")?.to_owned(),
         name: args.name("name")?.to_owned(),
         mode: args.choice("check_name_mode", NAME_MODES)?,
@@ -84,7 +86,14 @@ fn create_folder(service: &Arc<Service>, wanted: Wanted) -> ApiResult<Reply> {
         };
         let entry = entry::by_seq(c, entry::insert(c, &new)?)?;
         feed::tell(&service, c, Op::Create, &entry)?;
-        Ok(Reply::created(created_reply(&service, &entry.file_id, &parent.file_id, &name, "folder")))
+        Ok(Reply::created(created_reply(
+            &service,
+            entry.drive,
+            &entry.file_id,
+            &parent.file_id,
+            &name,
+            "folder",
+        )))
     })
 }
 
@@ -286,7 +295,8 @@ fn rapid(
         }
     };
     service.wake_housekeeping();
-    let mut reply = created_reply(service, &entry.file_id, &entry.parent_file_id, &entry.name, "file");
+    let mut reply =
+        created_reply(service, entry.drive, &entry.file_id, &entry.parent_file_id, &entry.name, "file");
     reply["rapid_upload"] = true.into();
     reply["status"] = "available".into();
     reply["revision_id"] = entry.content()?.revision_id.clone().into();
@@ -321,7 +331,7 @@ fn start_upload(
         service.new_blob_name(),
         service.clock.now_ms(),
     ])?;
-    let mut reply = created_reply(service, &file_id, &place.parent.file_id, place.name, "file");
+    let mut reply = created_reply(service, wanted.drive, &file_id, &place.parent.file_id, place.name, "file");
     reply["upload_id"] = upload_id.clone().into();
     reply["rapid_upload"] = false.into();
     reply["status"] = "uploading".into();
@@ -329,10 +339,17 @@ fn start_upload(
     Ok(Reply::created(reply))
 }
 
-fn created_reply(service: &Service, file_id: &str, parent_id: &str, name: &str, kind: &str) -> Value {
+fn created_reply(
+    service: &Service,
+    drive: i64,
+    file_id: &str,
+    parent_id: &str,
+    name: &str,
+    kind: &str,
+) -> Value {
     json!({
         "domain_id": service.domain_id(),
-        "drive_id": super::super::DRIVE_ID.to_string(),
+        "drive_id": drive.to_string(),
         "file_id": file_id,
         "parent_file_id": parent_id,
         "type": kind,
@@ -344,7 +361,14 @@ fn created_reply(service: &Service, file_id: &str, parent_id: &str, name: &str, 
 /// The answer when `refuse` hit a sibling (19.3 rule 4).
 fn existing_reply(service: &Service, existing: &Entry) -> Value {
     let kind = if existing.folder { "folder" } else { "file" };
-    let mut reply = created_reply(service, &existing.file_id, &existing.parent_file_id, &existing.name, kind);
+    let mut reply = created_reply(
+        service,
+        existing.drive,
+        &existing.file_id,
+        &existing.parent_file_id,
+        &existing.name,
+        kind,
+    );
     reply["exist"] = true.into();
     reply["status"] = "available".into();
     reply

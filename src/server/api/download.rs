@@ -1,29 +1,27 @@
 //! Download URLs (pds-api.md 12.1, 12.3).
 
-use std::sync::Arc;
-
 use rusqlite::Connection;
 use serde_json::json;
 
-use super::super::Service;
 use super::super::clock::iso;
 use super::super::entry::{self, Content, Entry};
 use super::super::hash::upper_hex;
 use super::super::reply::{ApiError, ApiResult, Reply};
-use super::args::Args;
+use super::call::Call;
 use super::revision;
 
 /// The longest life of a download URL in seconds (4.5).
 const MAX_EXPIRE_SECS: u64 = 115_200;
 
 /// `file/get_download_url`.
-pub fn get_download_url(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+pub fn get_download_url(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
     let secs = match args.number("expire_sec")? {
         None | Some(0) => service.options.download_url_secs,
         Some(secs) if secs <= MAX_EXPIRE_SECS => secs,
         Some(_) => return Err(ApiError::invalid("expire_sec", "It is 1 to 115200.")),
     };
-    let (entry, content) = service.store.read(|c| wanted(c, args))?;
+    let (entry, content) = service.store.read(|c| wanted(c, call))?;
     let name = match args.text("file_name")? {
         None | Some("") => entry.name.as_str(),
         Some(_) => args.name("file_name")?,
@@ -49,16 +47,17 @@ pub fn get_download_url(service: &Arc<Service>, args: &Args) -> ApiResult<Reply>
 }
 
 /// Where `GET /v2/file/download` redirects to.
-pub fn location(service: &Arc<Service>, args: &Args) -> ApiResult<String> {
-    let (entry, content) = service.store.read(|c| wanted(c, args))?;
+pub fn location(call: &Call) -> ApiResult<String> {
+    let Call { service, args: _, .. } = call;
+    let (entry, content) = service.store.read(|c| wanted(c, call))?;
     Ok(service.download_url(&content, &entry.name, 0))
 }
 
 /// The file asked for, with its current or the named content.
-fn wanted(c: &Connection, args: &Args) -> ApiResult<(Entry, Content)> {
-    let entry = entry::live(c, args.drive()?, args.required("file_id")?)?;
+fn wanted(c: &Connection, call: &Call) -> ApiResult<(Entry, Content)> {
+    let entry = entry::live(c, call.drive()?, call.args.required("file_id")?)?;
     let current = entry.content()?.clone();
-    let content = match args.text("revision_id")? {
+    let content = match call.args.text("revision_id")? {
         None | Some("") => current,
         Some(id) => revision::find(c, entry.seq, id)?,
     };

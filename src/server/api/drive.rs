@@ -1,90 +1,106 @@
-//! Drives and the user (pds-api.md 7.2, 7.3): there is one of each.
+//! Drives and the user (pds-api.md 7.2, 7.3).
 
-use std::sync::Arc;
-
+use rusqlite::{Connection, OptionalExtension, Row};
 use serde_json::{Value, json};
 
+use super::super::Service;
+use super::super::account;
 use super::super::clock::iso;
 use super::super::reply::{ApiError, ApiResult, Reply};
-use super::super::{DRIVE_ID, Service};
-use super::args::Args;
+use super::call::Call;
+
+/// The columns of a Drive, as [`describe`] reads them.
+const COLUMNS: &str =
+    "id, name, total_bytes, used_bytes, owner, description, creator, enabled, created_at, updated_at";
 
 /// `drive/get`.
-pub fn get(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    args.drive()?;
-    Ok(Reply::ok(drive(service)?))
+pub fn get(call: &Call) -> ApiResult<Reply> {
+    let id = call.drive()?;
+    Ok(Reply::ok(call.service.store.read(|c| drive(&call.service, c, id))?))
 }
 
 /// `drive/get_default_drive`.
-pub fn get_default(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    check_user(service, args)?;
-    Ok(Reply::ok(drive(service)?))
+pub fn get_default(call: &Call) -> ApiResult<Reply> {
+    let user = call.user_id()?;
+    call.service.store.read(|c| {
+        let user = account::user(c, &user)?;
+        let id = user.default_drive.ok_or_else(|| ApiError::not_found("Drive"))?;
+        Ok(Reply::ok(drive(&call.service, c, id)?))
+    })
 }
 
 /// `drive/list_my_drives`.
-pub fn list(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    args.limit(100, 100)?;
-    if args.text("marker")?.is_some_and(|marker| !marker.is_empty()) {
-        return Err(ApiError::invalid("marker", "There is one page."));
-    }
-    Ok(Reply::ok(json!({"items": [drive(service)?], "next_marker": ""})))
+pub fn list(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let (user, limit) = (call.user_id()?, args.limit(100, 100)?);
+    let after: i64 = match args.text("marker")?.filter(|marker| !marker.is_empty()) {
+        None => 0,
+        Some(marker) => {
+            marker.parse().map_err(|_| ApiError::invalid("marker", "It is not of this query."))?
+        }
+    };
+    service.store.read(|c| {
+        let sql = format!("SELECT {COLUMNS} FROM drive WHERE owner = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
+        let mut statement = c.prepare_cached(&sql)?;
+        let rows =
+            statement.query_map((user, after, limit.cast_signed() + 1), |row| describe(service, row))?;
+        let mut items: Vec<Value> = rows.collect::<rusqlite::Result<_>>()?;
+        let more = items.len() as u64 > limit;
+        items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let next = items.last().filter(|_| more).map_or(json!(""), |last| last["drive_id"].clone());
+        Ok(Reply::ok(json!({"items": items, "next_marker": next})))
+    })
 }
 
 /// `user/get`.
-pub fn user(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    check_user(service, args)?;
-    let created_at: i64 = service.store.read(|c| {
-        Ok(c.query_row("SELECT created_at FROM drive WHERE id = ?1", [DRIVE_ID], |row| row.get(0))?)
-    })?;
+pub fn user(call: &Call) -> ApiResult<Reply> {
+    let id = call.user_id()?;
+    let user = call.service.store.read(|c| account::user(c, &id))?;
     Ok(Reply::ok(json!({
-        "user_id": service.user_id(),
-        "domain_id": service.domain_id(),
-        "user_name": service.user_id(),
-        "nick_name": service.user_id(),
-        "email": "",
-        "phone": "",
+        "user_id": user.id,
+        "domain_id": call.service.domain_id(),
+        "user_name": user.name,
+        "nick_name": user.nick_name,
+        "email": user.email,
+        "phone": user.phone,
         "avatar": "",
-        "role": "user",
-        "status": "enabled",
-        "default_drive_id": DRIVE_ID.to_string(),
-        "description": "",
-        "creator": "system",
-        "user_data": {},
-        "created_at": created_at,
-        "updated_at": created_at,
-        "last_login_time": created_at,
+        "role": user.role.name(),
+        "status": if user.enabled { "enabled" } else { "disabled" },
+        "default_drive_id": user.default_drive.map_or(String::new(), |id| id.to_string()),
+        "description": user.description,
+        "creator": user.creator,
+        "user_data": user.data,
+        "created_at": user.created_at,
+        "updated_at": user.updated_at,
+        "last_login_time": user.updated_at,
     })))
 }
 
-fn check_user(service: &Service, args: &Args) -> ApiResult<()> {
-    match args.text("user_id")? {
-        None | Some("") => Ok(()),
-        Some(user) if user == service.user_id() => Ok(()),
-        Some(_) => Err(ApiError::not_found("UserId")),
-    }
+fn drive(service: &Service, c: &Connection, id: i64) -> ApiResult<Value> {
+    let sql = format!("SELECT {COLUMNS} FROM drive WHERE id = ?1");
+    let found = c.prepare_cached(&sql)?.query_row([id], |row| describe(service, row)).optional()?;
+    found.ok_or_else(|| ApiError::not_found("DriveId"))
 }
 
-fn drive(service: &Service) -> ApiResult<Value> {
-    let sql = "SELECT name, total_bytes, used_bytes, created_at FROM drive WHERE id = ?1";
-    let (name, total, used, created_at): (String, i64, i64, i64) = service.store.read(|c| {
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-        Ok(c.prepare_cached(sql)?.query_row([DRIVE_ID], row)?)
-    })?;
+fn describe(service: &Service, row: &Row<'_>) -> rusqlite::Result<Value> {
+    let (id, name, owner): (i64, String, String) = (row.get(0)?, row.get(1)?, row.get(4)?);
+    let (total, used): (i64, i64) = (row.get(2)?, row.get(3)?);
+    let (description, creator, enabled): (String, String, bool) = (row.get(5)?, row.get(6)?, row.get(7)?);
     Ok(json!({
         "domain_id": service.domain_id(),
-        "drive_id": DRIVE_ID.to_string(),
+        "drive_id": id.to_string(),
         "drive_name": name,
         "drive_type": "normal",
-        "description": "",
-        "owner": service.user_id(),
+        "description": description,
+        "owner": owner,
         "owner_type": "user",
-        "creator": "system",
-        "status": "enabled",
+        "creator": creator,
+        "status": if enabled { "enabled" } else { "disabled" },
         "total_size": total,
         "used_size": used,
         "encrypt_mode": "none",
         "delta_enabled": true,
-        "created_at": iso(created_at),
-        "updated_at": iso(created_at),
+        "created_at": iso(row.get(8)?),
+        "updated_at": iso(row.get(9)?),
     }))
 }

@@ -3,8 +3,6 @@
 //! A page is found by the key of the entry before it, never by counting, so that page 1000 costs what page 1
 //! does. The marker holds that key and a digest of the query; with another query it is refused.
 
-use std::sync::Arc;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::Connection;
@@ -18,6 +16,7 @@ use super::super::entry::{self, ENTRY_COLUMNS, ENTRY_TABLES, Entry};
 use super::super::reply::{ApiError, ApiResult, Reply};
 use super::super::view::{self, Fields};
 use super::args::Args;
+use super::call::Call;
 
 /// Categories a list may be filtered by (4.6).
 const CATEGORIES: &[&str] = &["", "image", "video", "audio", "doc", "zip", "app", "others"];
@@ -33,8 +32,9 @@ pub fn fields(args: &Args) -> ApiResult<Fields> {
 }
 
 /// `file/get`. A trashed file is described, with `trashed`.
-pub fn get(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let (drive, id, fields) = (args.drive()?, args.required("file_id")?, fields(args)?.of_one());
+pub fn get(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let (drive, id, fields) = (call.drive()?, args.required("file_id")?, fields(args)?.of_one());
     service.store.read(|c| {
         let entry = entry::get(c, drive, id)?;
         Ok(Reply::ok(view::file(service, c, &entry, fields)?))
@@ -42,8 +42,9 @@ pub fn get(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
 }
 
 /// `file/get_by_path`.
-pub fn get_by_path(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let (drive, path, fields) = (args.drive()?, args.required("file_path")?, fields(args)?.of_one());
+pub fn get_by_path(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let (drive, path, fields) = (call.drive()?, args.required("file_path")?, fields(args)?.of_one());
     let names =
         path.strip_prefix('/').ok_or_else(|| ApiError::invalid("file_path", "It starts with a slash."))?;
     service.store.read(|c| {
@@ -57,8 +58,9 @@ pub fn get_by_path(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
 }
 
 /// `file/list`.
-pub fn list(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let query = Query::parse(args)?;
+pub fn list(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args: _, .. } = call;
+    let query = Query::parse(call)?;
     service.store.read(|c| {
         let parent = entry::live_folder(c, query.drive, &query.parent_id, "parent_file_id")?;
         if query.uploading {
@@ -90,7 +92,8 @@ struct Query {
 }
 
 impl Query {
-    fn parse(args: &Args) -> ApiResult<Query> {
+    fn parse(call: &Call) -> ApiResult<Query> {
+        let args = &call.args;
         let column = args.choice("order_by", &["created_at", "updated_at", "size", "name"])?;
         let folder = match args.choice("type", &["all", "file", "folder"])? {
             "file" => Some(false),
@@ -98,7 +101,7 @@ impl Query {
             _ => None,
         };
         let mut query = Query {
-            drive: args.drive()?,
+            drive: call.drive()?,
             parent_id: args.required("parent_file_id")?.to_owned(),
             limit: args.limit(50, 200)?,
             column,

@@ -1,7 +1,5 @@
 //! Revisions of a file, newest first (pds-api.md 13).
 
-use std::sync::Arc;
-
 use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::{Value, json};
 
@@ -10,7 +8,7 @@ use super::super::clock::iso;
 use super::super::entry::{self, Content, Entry};
 use super::super::hash::upper_hex;
 use super::super::reply::{ApiError, ApiResult, Reply};
-use super::args::Args;
+use super::call::Call;
 
 const COLUMNS: &str = "r.seq, r.id, r.version, r.name, r.upload_id, r.content_type, r.mime_type, r.mime_extension, \
      r.category, r.image_json, r.video_json, r.created_at, r.updated_at, r.keep_forever, r.description, \
@@ -27,13 +25,14 @@ pub fn find(c: &Connection, entry: i64, id: &str) -> ApiResult<Content> {
 }
 
 /// `file/revision/get`.
-pub fn get(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+pub fn get(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
     let secs = match args.number("url_expire_sec")? {
         None | Some(0) => 0,
         Some(secs) if (10..=86_400).contains(&secs) => secs,
         Some(_) => return Err(ApiError::invalid("url_expire_sec", "It is 10 to 86400.")),
     };
-    let (drive, file_id, id) = (args.drive()?, args.required("file_id")?, args.required("revision_id")?);
+    let (drive, file_id, id) = (call.drive()?, args.required("file_id")?, args.required("revision_id")?);
     service.store.read(|c| {
         let entry = entry::live(c, drive, file_id)?;
         let content = find(c, entry.seq, id)?;
@@ -44,8 +43,9 @@ pub fn get(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
 }
 
 /// `file/revision/list`.
-pub fn list(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let (drive, file_id, limit) = (args.drive()?, args.required("file_id")?, args.limit(50, 200)?);
+pub fn list(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let (drive, file_id, limit) = (call.drive()?, args.required("file_id")?, args.limit(50, 200)?);
     let before = match args.text("marker")?.filter(|marker| !marker.is_empty()) {
         None => i64::MAX,
         Some(marker) => {
@@ -74,6 +74,7 @@ pub fn list(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
 }
 
 fn describe(service: &Service, entry: &Entry, content: &Content) -> Value {
+    let owner = service.drives.owner(entry.drive);
     let is_latest = entry.content.as_ref().is_some_and(|current| current.revision == content.revision);
     json!({
         "domain_id": service.domain_id(),
@@ -92,8 +93,8 @@ fn describe(service: &Service, entry: &Entry, content: &Content) -> Value {
         "crc64_hash": content.crc64.to_string(),
         "content_hash": upper_hex(&content.sha1),
         "content_hash_name": "sha1",
-        "creator_id": service.user_id(),
-        "creator_name": service.user_id(),
+        "creator_id": owner,
+        "creator_name": owner,
         "creator_type": "User",
     })
 }

@@ -1,7 +1,5 @@
 //! Part URLs, the list of parts, and `complete` (pds-api.md 8.3, 8.5, 8.6).
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::super::Service;
@@ -12,7 +10,7 @@ use super::super::hash::{SHA1_BLOCK_BYTES, Sha1State};
 use super::super::reply::{ApiError, ApiResult, Reply};
 use super::super::sign::Grant;
 use super::super::upload::{self, MAX_PART_NUMBER, Upload};
-use super::args::Args;
+use super::call::Call;
 
 /// A part for which a URL is wanted.
 pub struct PartPlan {
@@ -104,8 +102,9 @@ pub fn part_urls(service: &Service, upload_id: &str, plan: &[PartPlan]) -> Value
 }
 
 /// `file/get_upload_url`.
-pub fn get_upload_url(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let upload = find(service, args)?;
+pub fn get_upload_url(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let upload = find(call)?;
     let plan = PartPlan::list(args.array("part_info_list")?, upload.parallel)?;
     if plan.is_empty() {
         return Err(ApiError::missing("part_info_list"));
@@ -121,8 +120,9 @@ pub fn get_upload_url(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
 }
 
 /// `file/list_uploaded_parts`.
-pub fn list_uploaded_parts(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
-    let upload = find(service, args)?;
+pub fn list_uploaded_parts(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
+    let upload = find(call)?;
     let limit = u32::try_from(args.limit(100, 1000)?).unwrap_or(1000);
     let marker = args.number("part_number_marker")?.unwrap_or(0);
     let marker = u32::try_from(marker).map_err(|_| ApiError::invalid("part_number_marker", ""))?;
@@ -148,7 +148,8 @@ pub fn list_uploaded_parts(service: &Arc<Service>, args: &Args) -> ApiResult<Rep
 }
 
 /// `file/complete`.
-pub fn complete(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
+pub fn complete(call: &Call) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
     let crc64 = match args.value("crc64_hash") {
         None => None,
         Some(Value::String(text)) if text.is_empty() => None,
@@ -158,7 +159,7 @@ pub fn complete(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
     let crc64 =
         crc64.map(|crc| crc.ok_or_else(|| ApiError::invalid("crc64_hash", "It is a decimal number.")));
     let claim = Claim {
-        drive: args.drive()?,
+        drive: call.drive()?,
         file_id: args.required("file_id")?.to_owned(),
         upload_id: args.required("upload_id")?.to_owned(),
         crc64: crc64.transpose()?,
@@ -166,8 +167,9 @@ pub fn complete(service: &Arc<Service>, args: &Args) -> ApiResult<Reply> {
     complete::complete(service, &claim).map(Reply::ok)
 }
 
-fn find(service: &Service, args: &Args) -> ApiResult<Upload> {
-    let (drive, file_id, id) = (args.drive()?, args.required("file_id")?, args.required("upload_id")?);
+fn find(call: &Call) -> ApiResult<Upload> {
+    let Call { service, args, .. } = call;
+    let (drive, file_id, id) = (call.drive()?, args.required("file_id")?, args.required("upload_id")?);
     let found = service.store.read(|c| upload::find(c, service, id))?;
     found
         .filter(|upload| upload.drive == drive && upload.file_id == file_id)

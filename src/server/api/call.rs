@@ -1,0 +1,53 @@
+//! One request as a handler sees it: who calls, with which arguments, on which service.
+
+use std::sync::Arc;
+
+use super::super::Service;
+use super::super::account::Caller;
+use super::super::reply::{ApiError, ApiResult};
+use super::args::Args;
+
+/// A call of an endpoint.
+pub struct Call {
+    /// What handlers work with.
+    pub service: Arc<Service>,
+    /// Who calls, resolved once per request.
+    pub caller: Caller,
+    /// The fields of the body.
+    pub args: Args,
+}
+
+impl Call {
+    /// The same caller's call with other arguments: a child of a batch.
+    pub fn child(&self, args: Args) -> Call {
+        Call { service: self.service.clone(), caller: self.caller.clone(), args }
+    }
+
+    /// `drive_id`, as text or number, of a drive that exists and that the caller may use.
+    pub fn drive(&self) -> ApiResult<i64> {
+        self.drive_of("drive_id")
+    }
+
+    /// The drive in another field.
+    pub fn drive_of(&self, key: &str) -> ApiResult<i64> {
+        let id = self.args.drive_number(key)?;
+        let drive = self.service.drives.get(id).ok_or_else(|| ApiError::not_found("DriveId"))?;
+        if !self.caller.is_admin() && drive.owner != self.caller.user_id {
+            return Err(ApiError::forbidden("Drive"));
+        }
+        if !drive.enabled {
+            return Err(ApiError::new(403, "ForbiddenDriveNotValid", "The drive is disabled."));
+        }
+        Ok(id)
+    }
+
+    /// The user a request is about: `user_id`, else the caller. Others than administrators ask about themselves.
+    pub fn user_id(&self) -> ApiResult<String> {
+        match self.args.text("user_id")?.filter(|user| !user.is_empty()) {
+            None if self.caller.user_id.is_empty() => Err(ApiError::missing("user_id")),
+            None => Ok(self.caller.user_id.clone()),
+            Some(user) if user == self.caller.user_id || self.caller.is_admin() => Ok(user.to_owned()),
+            Some(_) => Err(ApiError::forbidden("User")),
+        }
+    }
+}
