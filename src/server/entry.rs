@@ -265,10 +265,12 @@ pub fn to_json(object: &Map<String, Value>) -> String {
     serde_json::to_string(object).unwrap_or_else(|_| "{}".to_owned())
 }
 
-/// Removes an entry and everything below it for good; the bytes no one else refers to are doomed.
+/// Removes an entry and everything below it for good; the bytes no one else refers to are doomed. What was
+/// trashed from there before is an entry of the bin of its own: it stays, and is restored to the root (10.5).
 pub fn erase(c: &Connection, top: &Entry) -> ApiResult<()> {
     let sql = "WITH RECURSIVE down (seq) AS (
-            SELECT ?1 UNION ALL SELECT e.seq FROM entry e JOIN down ON e.parent = down.seq)
+            SELECT ?1 UNION ALL
+            SELECT e.seq FROM entry e JOIN down ON e.parent = down.seq WHERE e.trashed_at IS NULL)
         SELECT seq FROM down";
     let all: Vec<i64> =
         c.prepare_cached(sql)?.query_map([top.seq], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
@@ -280,6 +282,9 @@ pub fn erase(c: &Connection, top: &Entry) -> ApiResult<()> {
             erase_revision(c, top.drive, revision)?;
         }
         c.prepare_cached("DELETE FROM entry WHERE seq = ?1")?.execute([seq])?;
+        let sql = "UPDATE entry SET parent = (SELECT seq FROM entry WHERE drive = ?2 AND file_id = 'root')
+            WHERE parent = ?1 AND trashed_at IS NOT NULL";
+        c.prepare_cached(sql)?.execute([seq, top.drive])?;
     }
     Ok(())
 }

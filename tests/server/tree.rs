@@ -326,8 +326,10 @@ fn restoring_when_the_old_place_is_gone() {
     let path = json!({"file_path": "/outer/f/one"});
     assert_eq!(id(&bed.expect(200, "/v2/file/get_by_path", path)), one);
     bed.expect(204, "/v2/file/delete", json!({"file_id": folder}));
-    // Its folder is gone for good, and so is what was below it, in the bin or not.
-    assert_eq!(bed.refused("/v2/recyclebin/restore", json!({"file_id": two})).0, 404);
+    // Its folder is gone for good: the root takes it.
+    bed.expect(204, "/v2/recyclebin/restore", json!({"file_id": two}));
+    let path = json!({"file_path": "/two"});
+    assert_eq!(id(&bed.expect(200, "/v2/file/get_by_path", path)), two);
 }
 
 #[test]
