@@ -25,6 +25,7 @@ mod http;
 pub mod media;
 mod migrations;
 mod reply;
+mod search;
 mod sign;
 mod store;
 mod upload;

@@ -11,6 +11,8 @@ mod download;
 mod durability;
 #[path = "server/faults.rs"]
 mod faults;
+#[path = "server/search.rs"]
+mod search;
 #[path = "server/tree.rs"]
 mod tree;
 #[path = "server/uploads.rs"]

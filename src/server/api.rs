@@ -11,8 +11,11 @@ mod change;
 mod create;
 mod download;
 mod drive;
+mod list;
+mod page;
 mod read;
 mod revision;
+mod search;
 mod sync;
 mod upload;
 
@@ -59,7 +62,12 @@ const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("/v2/file/complete", upload::complete),
     ("/v2/file/get", read::get),
     ("/v2/file/get_by_path", read::get_by_path),
-    ("/v2/file/list", read::list),
+    ("/v2/file/list", list::list),
+    ("/v2/file/walk", list::walk),
+    ("/v2/file/scan", list::scan),
+    ("/v2/file/list_by_custom_index_key", list::list_by_custom_index_key),
+    ("/v2/file/pre_create_check", list::pre_create_check),
+    ("/v2/file/search", search::search),
     ("/v2/file/update", change::update),
     ("/v2/file/move", change::move_to),
     ("/v2/file/copy", change::copy),
@@ -69,6 +77,7 @@ const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("/v2/recyclebin/trash", bin::trash),
     ("/v2/recyclebin/restore", bin::restore),
     ("/v2/recyclebin/list", bin::list),
+    ("/v2/recyclebin/search_all", search::search_bins),
     ("/v2/recyclebin/clear", bin::clear),
     ("/v2/file/get_last_cursor", sync::get_last_cursor),
     ("/v2/file/list_delta", sync::list_delta),

@@ -84,6 +84,12 @@ impl ApiError {
         ApiError::new(400, format!("InvalidParameter.{}", camel(field)), message)
     }
 
+    /// 400 `InvalidParameterWrongFormat.{Field}`.
+    pub fn wrong_format(field: &str, why: &str) -> Self {
+        let message = format!("The input parameter {field} has an invalid format. {why}");
+        ApiError::new(400, format!("InvalidParameterWrongFormat.{}", camel(field)), message)
+    }
+
     /// 400 `InvalidParameterMissing.{Field}`.
     pub fn missing(field: &str) -> Self {
         let message = format!("The input parameter {field} is missing.");

@@ -135,14 +135,15 @@ impl Args {
 
     /// The number of a drive, as text or number; -1 for one no drive can have.
     pub fn drive_number(&self, key: &str) -> ApiResult<i64> {
-        match self.value(key) {
-            None => Err(ApiError::missing(key)),
-            Some(Value::String(text)) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
-                Ok(text.parse().unwrap_or(-1))
-            }
-            Some(Value::Number(number)) => Ok(number.as_i64().unwrap_or(-1)),
-            Some(_) => Err(ApiError::invalid(key, "It consists of digits.")),
-        }
+        drive_number(key, self.value(key).ok_or_else(|| ApiError::missing(key))?)
+    }
+
+    /// A time with a zone, as RFC 3339 has it (4.3), in milliseconds since 1970.
+    pub fn time(&self, key: &str) -> ApiResult<Option<i64>> {
+        let Some(text) = self.text(key)?.filter(|text| !text.is_empty()) else { return Ok(None) };
+        let time: Result<jiff::Timestamp, _> = text.parse();
+        let wrong = || ApiError::wrong_format(key, "It is a time like 2006-01-02T15:04:05.000Z.");
+        time.map(|time| Some(time.as_millisecond())).map_err(|_| wrong())
     }
 
     /// A name for a file or folder (4.2).
@@ -219,6 +220,17 @@ impl Args {
             return Err(ApiError::invalid("user_tags", "A file has at most 1000 tags."));
         }
         Ok(tags)
+    }
+}
+
+/// A drive's number in a field, as text or number; -1 for one no drive can have.
+pub fn drive_number(key: &str, value: &Value) -> ApiResult<i64> {
+    match value {
+        Value::String(text) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => {
+            Ok(text.parse().unwrap_or(-1))
+        }
+        Value::Number(number) => Ok(number.as_i64().unwrap_or(-1)),
+        _ => Err(ApiError::invalid(key, "It consists of digits.")),
     }
 }
 

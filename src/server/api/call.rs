@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
 use super::super::Service;
 use super::super::account::Caller;
 use super::super::reply::{ApiError, ApiResult};
-use super::args::Args;
+use super::args::{Args, drive_number};
 
 /// A call of an endpoint.
 pub struct Call {
@@ -30,7 +32,24 @@ impl Call {
 
     /// The drive in another field.
     pub fn drive_of(&self, key: &str) -> ApiResult<i64> {
-        let id = self.args.drive_number(key)?;
+        self.usable(self.args.drive_number(key)?)
+    }
+
+    /// The drive in a list.
+    pub fn drive_in(&self, key: &str, value: &Value) -> ApiResult<i64> {
+        self.usable(drive_number(key, value)?)
+    }
+
+    /// The drives of the caller; of everyone for the service itself.
+    pub fn own_drives(&self) -> ApiResult<Vec<i64>> {
+        let drives = &self.service.drives;
+        let mut own = drives.ids();
+        own.retain(|id| self.caller.user_id.is_empty() || drives.owner(*id) == self.caller.user_id);
+        own.sort_unstable();
+        Ok(own)
+    }
+
+    fn usable(&self, id: i64) -> ApiResult<i64> {
         let drive = self.service.drives.get(id).ok_or_else(|| ApiError::not_found("DriveId"))?;
         if !self.caller.is_admin() && drive.owner != self.caller.user_id {
             return Err(ApiError::forbidden("Drive"));
