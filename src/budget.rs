@@ -1,7 +1,9 @@
 //! One budget of bytes for everything that is buffered in memory, by readers and writers alike.
 //!
 //! Whoever is about to hold a buffer takes a share first and waits when there is none; shares come back when
-//! they are dropped. A share is never taken while holding another, so waiting cannot dead-lock.
+//! they are dropped. A share is never taken while holding another, so waiting cannot dead-lock. Waiting is
+//! first come, first served, and no one takes more than a small part at once: neither readers nor writers
+//! can starve the others.
 
 use std::sync::Arc;
 
@@ -40,6 +42,11 @@ impl Budget {
     pub fn taken_bytes(&self) -> u64 {
         (u64::from(self.total_units) - self.units.available_permits() as u64) * UNIT_BYTES
     }
+
+    /// Bytes that may be taken together.
+    pub fn total_bytes(&self) -> u64 {
+        u64::from(self.total_units) * UNIT_BYTES
+    }
 }
 
 #[cfg(test)]
@@ -50,8 +57,23 @@ mod tests {
     async fn shares_come_back() {
         let budget = Budget::new(1024 * 1024);
         let share = budget.take(10 * 1024 * 1024).await;
-        assert_eq!(budget.taken_bytes(), 1024 * 1024);
+        assert_eq!(budget.taken_bytes(), budget.total_bytes());
         drop(share);
         assert_eq!(budget.taken_bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn who_asks_first_is_served_first() {
+        let budget = Budget::new(1024 * 1024);
+        let held = budget.take(1).await;
+        let large = budget.take(1024 * 1024);
+        tokio::pin!(large);
+        assert!(futures_util::poll!(&mut large).is_pending());
+        let small = budget.take(1);
+        tokio::pin!(small);
+        assert!(futures_util::poll!(&mut small).is_pending(), "a small share does not overtake a large one");
+        drop(held);
+        drop(large.await);
+        small.await;
     }
 }

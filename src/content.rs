@@ -173,7 +173,7 @@ impl Content {
     /// As [`Content::write_at`].
     pub fn fill(&self, data: &[u8], offset: u64) -> Result<()> {
         let generation = self.generation();
-        self.fill_of(generation, data, offset).map(|_| ())
+        self.fill_of(generation, &[data], offset).map(|_| ())
     }
 
     /// Which revision's content it is, as a number for [`Content::fill_of`].
@@ -181,24 +181,29 @@ impl Content {
         self.state().generation
     }
 
-    /// As [`Content::fill`] for bytes that were asked for when the content was of this generation; `false`,
-    /// and nothing done, when it is of another one now.
+    /// As [`Content::fill`] for the chunks of a reply that was asked for when the content was of this
+    /// generation; `false`, and nothing done, when it is of another one now.
     ///
     /// # Errors
     /// As [`Content::write_at`].
-    pub fn fill_of(&self, generation: u64, data: &[u8], offset: u64) -> Result<bool> {
-        let range = offset..offset + data.len() as u64;
+    pub fn fill_of<B: AsRef<[u8]>>(&self, generation: u64, chunks: &[B], offset: u64) -> Result<bool> {
         {
             let mut state = self.state_mut();
             if state.generation != generation {
                 return Ok(false);
             }
-            for gap in state.missing(range) {
-                let bytes = &data[(gap.start - offset) as usize..(gap.end - offset) as usize];
-                self.file
-                    .write_all_at(bytes, gap.start)
-                    .map_err(|error| Error::io("write to the local cache", error))?;
-                state.present.insert(gap);
+            let mut at = offset;
+            for chunk in chunks {
+                let chunk = chunk.as_ref();
+                let range = at..at + chunk.len() as u64;
+                for gap in state.missing(range.clone()) {
+                    let bytes = &chunk[(gap.start - at) as usize..(gap.end - at) as usize];
+                    self.file
+                        .write_all_at(bytes, gap.start)
+                        .map_err(|error| Error::io("write to the local cache", error))?;
+                    state.present.insert(gap);
+                }
+                at = range.end;
             }
         }
         self.grown.notify_waiters();
@@ -297,6 +302,12 @@ impl Content {
     /// The missing parts of `range`.
     pub fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
         self.state().missing(range)
+    }
+
+    /// Whether no byte is missing.
+    pub fn is_complete(&self) -> bool {
+        let state = self.state();
+        state.present.contains(0..state.backed_len)
     }
 
     /// How far the file was written or fetched without a gap, from 0.
@@ -470,9 +481,9 @@ mod tests {
         content.write_at(b"newnew", 0).unwrap();
         content.mark_clean(6);
         content.evict(0..6).unwrap();
-        assert!(!content.fill_of(before, b"oldold", 0).unwrap());
+        assert!(!content.fill_of(before, &[b"oldold"], 0).unwrap());
         assert_eq!(read(&content, 0..6), None);
-        assert!(content.fill_of(content.generation(), b"newnew", 0).unwrap());
+        assert!(content.fill_of(content.generation(), &[b"newnew"], 0).unwrap());
         assert_eq!(read(&content, 0..6).unwrap(), b"newnew");
     }
 

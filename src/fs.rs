@@ -47,7 +47,7 @@ use crate::content::store::{Limits, Store};
 use crate::error::{Error, Kind, Result};
 use crate::pds::Pds;
 use crate::pds::model::{Drive, FileId};
-use crate::read::Reader;
+use crate::read::{Patience, Reader};
 use crate::tree::feed::Feed;
 use crate::tree::{DirEntry, Ino, Lookup, Node, ROOT, Tree, names};
 use crate::write::journal::Journal;
@@ -66,9 +66,6 @@ const QUIET_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 /// How long the drive's numbers are good for `df`.
 const SPACE_AGE: Duration = Duration::from_secs(10);
-
-/// Bytes kept fetched ahead of one sequential reader.
-const MAX_AHEAD_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -124,17 +121,17 @@ impl DriveFs {
         let journal = Journal::open(&options.state_dir)?;
         let recorded = journal.entries()?;
         store.sweep(&recorded.iter().map(|entry| entry.content_file.clone()).collect())?;
-        // Half for readers and half for writers, so that neither can starve the other.
-        let (reading, writing) =
-            (Budget::new(options.memory_bytes / 4), Budget::new(options.memory_bytes / 4));
+        // What is not counted (tasks, connections, listings) has the other half.
+        let budget = Budget::new(options.memory_bytes / 2);
+        let patience = Patience { no_progress: options.op_timeout };
         let write_options = WriteOptions {
             part_bytes: options.part_bytes,
             upload_concurrency: options.upload_concurrency,
             transfers: options.transfers * options.upload_concurrency,
         };
         Ok(Arc::new(DriveFs {
-            reader: Reader::new(pds.clone(), Arc::clone(&store), reading, runtime.clone()),
-            writer: Writer::new(pds.clone(), write_options, writing, runtime.clone()),
+            reader: Reader::new(pds.clone(), Arc::clone(&store), budget.clone(), patience, runtime.clone()),
+            writer: Writer::new(pds.clone(), write_options, budget, runtime.clone()),
             pds,
             options,
             tree: Tree::new(),

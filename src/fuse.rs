@@ -425,7 +425,7 @@ impl Filesystem for Fuse {
         let fs = Arc::clone(&self.fs);
         self.task(async move {
             match fs.read(handle.0, offset, size).await {
-                Ok(bytes) => reply.data(&bytes),
+                Ok(read) => reply.data(&read.bytes),
                 Err(error) => reply.error(Fuse::refuse("read", &error)),
             }
         });

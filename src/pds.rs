@@ -105,6 +105,11 @@ impl Pds {
         Ok(Pds { transport: Arc::new(Transport::new(options)?) })
     }
 
+    /// How many data requests may be under way at once.
+    pub fn connections(&self) -> usize {
+        self.transport.options.connections.max(1)
+    }
+
     /// The drive of this client.
     pub fn drive_id(&self) -> &DriveId {
         &self.transport.options.drive_id

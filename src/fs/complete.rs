@@ -54,6 +54,12 @@ pub struct Status {
     pub uploads: Vec<UploadStatus>,
     /// Bytes of clean content on this machine.
     pub cached_bytes: u64,
+    /// Bytes of content that came from the drive since the mount.
+    pub fetched_bytes: u64,
+    /// Fetches that are queued or under way.
+    pub fetches: u64,
+    /// Memory that is in use for buffers, in bytes.
+    pub memory_bytes: u64,
     /// Files that an earlier run could not bring to the drive, and that are not there yet.
     pub recovering: Vec<UploadStatus>,
 }
@@ -105,7 +111,7 @@ impl DriveFs {
     pub(super) async fn bring(&self, draft: &Draft, base: Option<&Arc<Remote>>) -> Result<Arc<File>> {
         for _ in 0..MAX_ROUNDS {
             if let Some(base) = base {
-                self.reader.ensure(base, 0..draft.content().backed_len()).await?;
+                self.reader.ensure_all(base, 0..draft.content().backed_len()).await?;
             }
             if draft.is_dirty()
                 && draft.failure().is_none()
@@ -404,6 +410,9 @@ impl DriveFs {
             dirty_files: uploads.len() as u64,
             uploads,
             cached_bytes: self.store.cached_bytes(),
+            fetched_bytes: self.reader.fetched_bytes(),
+            fetches: self.reader.fetches(),
+            memory_bytes: self.reader.memory_bytes(),
             recovering: self.recovering(),
         }
     }

@@ -9,7 +9,8 @@ use std::time::SystemTime;
 use super::attr::{format_time, to_millis};
 use super::body::{Body, Stage};
 use super::handle::{Close, FileHandle, OnClose, on_close};
-use super::{Caller, DriveFs, MAX_AHEAD_BYTES, Stat, gone};
+use super::{Caller, DriveFs, Stat, gone};
+use crate::budget::Share;
 use crate::config::Fsync;
 use crate::content::lock;
 use crate::error::{Error, Kind, Result};
@@ -20,6 +21,9 @@ use crate::write::Placement;
 
 /// Eviction can take bytes between fetching and reading them; after this many times the disk is too small.
 const READ_TRIES: u32 = 8;
+
+/// Bytes kept fetched ahead of one stream of reads.
+const MAX_AHEAD_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The largest file the service takes: 10,000 parts of 5 GiB (pds-api.md 4.5).
 pub(super) const MAX_FILE_BYTES: u64 = 10_000 * 5 * 1024 * 1024 * 1024;
@@ -49,6 +53,13 @@ pub struct Opened {
     /// The kernel must not cache pages for this handle: it has one cache for all handles of a file, and
     /// others are open on an earlier revision.
     pub past_cache: bool,
+}
+
+/// Bytes that were read, and the memory they are in.
+pub struct Read {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    _memory: Share,
 }
 
 impl DriveFs {
@@ -95,8 +106,13 @@ impl DriveFs {
             append: mode.append,
             changed: AtomicBool::new(mode.truncate && mode.write),
             wrote: AtomicBool::new(false),
-            window: Mutex::new(Window::new(MAX_AHEAD_BYTES)),
+            window: Mutex::new(Window::new(self.max_ahead())),
         })
+    }
+
+    /// Bytes to keep fetched ahead of one stream: no more than the cache can hold beside others.
+    fn max_ahead(&self) -> u64 {
+        MAX_AHEAD_BYTES.min(self.options.cache_bytes / 8)
     }
 
     /// The body of a node, made when it is not open; and whether it has the content it had before.
@@ -200,42 +216,39 @@ impl DriveFs {
         if buffer.is_empty() {
             return Some(Ok(0));
         }
-        if let Some(remote) = remote.filter(|remote| !content.missing(range.start..remote.size()).is_empty())
-        {
-            let plan = lock(&handle.window).plan(range.clone(), remote.size().max(range.end));
-            let ahead = plan.ahead.start.min(remote.size())..plan.ahead.end.min(remote.size());
-            if !ahead.is_empty() {
-                self.reader.fetch(&remote, ahead);
-            }
+        let is_here = match content.read_at(buffer, range.start) {
+            Ok(is_here) => is_here,
+            Err(error) => return Some(Err(error)),
+        };
+        if let Some(remote) = remote.filter(|_| !is_here || !content.is_complete()) {
+            let plan = lock(&handle.window).plan(range, size);
+            self.reader.follow(&remote, plan, !is_here);
         }
-        match content.read_at(buffer, range.start) {
-            Ok(true) => Some(Ok(buffer.len())),
-            Ok(false) => None,
-            Err(error) => Some(Err(error)),
-        }
+        is_here.then_some(Ok(buffer.len()))
     }
 
     /// Reads, fetching what is not here. At most `len` bytes; fewer at the end of the file.
     ///
     /// # Errors
     /// [`Kind::Stale`] when the drive no longer has the content; what fetching failed with.
-    pub async fn read(&self, number: u64, offset: u64, len: usize) -> Result<Vec<u8>> {
+    pub async fn read(&self, number: u64, offset: u64, len: usize) -> Result<Read> {
         let handle = self.handle(number, "read")?;
-        let mut buffer = Vec::new();
         for _ in 0..READ_TRIES {
             let (content, size, remote) = handle.body.source();
             let range = clip(offset, len, size);
-            buffer.resize((range.end - range.start) as usize, 0);
-            if content.read_at(&mut buffer, range.start)? {
-                return Ok(buffer);
-            }
-            let remote = remote.ok_or_else(|| gone("read"))?;
-            let around = lock(&handle.window).around(range.clone(), remote.size());
-            self.reader.fetch(&remote, around);
-            if let Err(error) = self.reader.ensure(&remote, range.start..range.end.min(remote.size())).await
-                && handle.body.source().2.is_some_and(|now| Arc::ptr_eq(&now, &remote))
+            if let Some(remote) = &remote
+                && let Err(error) = self.reader.ensure(remote, clip(offset, len, remote.size())).await
+                && handle.body.source().2.is_some_and(|now| Arc::ptr_eq(&now, remote))
             {
                 return Err(error);
+            }
+            let memory = self.reader.memory(len as u64).await;
+            let mut bytes = vec![0; (range.end - range.start) as usize];
+            if content.read_at(&mut bytes, range.start)? {
+                return Ok(Read { bytes, _memory: memory });
+            }
+            if remote.is_none() {
+                return Err(gone("read"));
             }
         }
         Err(Error::new(Kind::NoSpace, "read", "the local cache is too small for what is being read"))

@@ -23,7 +23,7 @@ use super::body::{FileBody, PartBody, Progress};
 use super::code;
 use super::failure::{self, Failure};
 use super::lease::{self, DownloadUrl, PartUrl};
-use super::retry::{self, Limits};
+use super::retry::{self, Cause, Limits};
 use super::transport::{Transport, collect, refused};
 use crate::error::{Error, Kind, Result};
 
@@ -103,6 +103,7 @@ impl Pds {
         let named = |error: Error| error.on(format_args!("part {}", url.number));
         let mut tries = Tries::new(transport, OP);
         loop {
+            transport.pass_data_gate().await;
             let permit = transport.data_permit(OP).await.map_err(named)?;
             let receipt = put(transport, url, body.clone()).await;
             drop(permit);
@@ -129,6 +130,7 @@ impl Pds {
         let transport = &*self.transport;
         let mut tries = Tries::new(transport, OP);
         loop {
+            transport.pass_data_gate().await;
             match open_range(transport, url, &range, total).await {
                 Ok(body) => return Ok(body),
                 Err(failure) => tries.after(failure).await?,
@@ -160,6 +162,10 @@ impl<'a> Tries<'a> {
         let pause = failure.cause.and_then(|cause| {
             retry::plan(self.failures, self.started.elapsed(), cause, limits, retry::chance())
         });
+        if let Some(Cause::Server | Cause::Throttled(_)) = failure.cause {
+            // The others need not be told one by one.
+            self.transport.close_data_gate(pause.unwrap_or_default());
+        }
         let Some(pause) = pause.filter(|pause| *pause <= options.stall_timeout) else {
             return Err(failure.error);
         };

@@ -49,6 +49,8 @@ pub(super) struct Transport {
     endpoint: Url,
     auth: Auth,
     gate: Gate,
+    /// Of the data side, which is another service.
+    data_gate: Gate,
     metadata: Semaphore,
     data: Arc<Semaphore>,
 }
@@ -97,6 +99,7 @@ impl Transport {
             endpoint,
             auth: Auth::new(options.credentials.clone())?,
             gate: Gate::default(),
+            data_gate: Gate::default(),
             metadata: Semaphore::new(connections),
             data: Arc::new(Semaphore::new(connections)),
             options,
@@ -108,6 +111,19 @@ impl Transport {
     pub(super) async fn data_permit(&self, op: &'static str) -> Result<OwnedSemaphorePermit> {
         let closed = |_| Error::new(Kind::Unavailable, op, "the client is shutting down");
         Arc::clone(&self.data).acquire_owned().await.map_err(closed)
+    }
+
+    /// Waits while a transfer has been told to slow down, or the data side fails. Ends: each closing is for
+    /// half a minute at most, and not repeated for ever.
+    pub(super) async fn pass_data_gate(&self) {
+        while let Some(closed_for) = self.data_gate.closed_for(std::time::Instant::now()) {
+            sleep(closed_for).await;
+        }
+    }
+
+    /// No transfer begins for so long.
+    pub(super) fn close_data_gate(&self, pause: Duration) {
+        self.data_gate.close_until(std::time::Instant::now() + pause.min(LONGEST_GATE));
     }
 
     /// Makes a metadata call. On failure `lost` tells whether any try may have been acted upon.

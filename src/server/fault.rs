@@ -5,7 +5,10 @@
 //! `recyclebin/trash`), `put_part` and `get_object` for data URLs, `*` for every one.
 
 use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
@@ -15,6 +18,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use http::Method;
+use http_body::{Frame, SizeHint};
 use tokio::sync::watch;
 
 use super::data::drain;
@@ -53,6 +57,8 @@ pub enum FaultAction {
     CutBefore,
     /// It is handled, but the connection closes in the middle of the reply's body.
     CutBody,
+    /// It is handled, but the second half of the reply's body is held like a request by [`FaultAction::Hold`].
+    StallBody,
     /// It is handled, but the connection closes without a reply.
     LostReply,
     /// It is handled, but the CRC-64 in the reply is wrong.
@@ -73,6 +79,8 @@ pub enum FaultAction {
 #[derive(Debug, Default)]
 pub struct Faults {
     state: Mutex<Script>,
+    /// Bytes of contents handed to the network.
+    sent: AtomicU64,
     /// How often held requests were released.
     releases: watch::Sender<u64>,
 }
@@ -122,6 +130,11 @@ impl Faults {
         }
     }
 
+    /// Bytes of file contents that were sent since the start, those of broken transfers included.
+    pub fn bytes_sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
     fn take(&self, route: &str) -> Option<FaultAction> {
         let mut state = self.lock();
         *state.counts.entry(route.to_owned()).or_default() += 1;
@@ -154,9 +167,56 @@ fn route(method: &Method, path: &str) -> String {
 pub async fn layer(State(faults): State<Arc<Faults>>, request: Request, next: Next) -> Response {
     let is_data = request.uri().path().starts_with("/data/");
     let route = route(request.method(), request.uri().path());
-    let Some(action) = faults.take(&route) else {
-        return next.run(request).await;
+    let response = match faults.take(&route) {
+        None => next.run(request).await,
+        Some(action) => misbehave(&faults, &route, action, request, next, is_data).await,
     };
+    if route != "get_object" {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    Response::from_parts(parts, Body::new(Counted { body, faults }))
+}
+
+/// A body whose bytes are counted as they leave.
+struct Counted {
+    body: Body,
+    faults: Arc<Faults>,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if let Poll::Ready(Some(Ok(frame))) = &frame {
+            let len = frame.data_ref().map_or(0, |data| data.len() as u64);
+            self.faults.sent.fetch_add(len, Ordering::Relaxed);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+async fn misbehave(
+    faults: &Arc<Faults>,
+    route: &str,
+    action: FaultAction,
+    request: Request,
+    next: Next,
+    is_data: bool,
+) -> Response {
     tracing::debug!("fault on {route}: {action:?}");
     match action {
         FaultAction::Delay(time) => {
@@ -179,6 +239,7 @@ pub async fn layer(State(faults): State<Arc<Faults>>, request: Request, next: Ne
             let _ = next.run(request).await;
             cut()
         }
+        FaultAction::StallBody => stall_body(Arc::clone(faults), next.run(request).await),
         FaultAction::CutBody => cut_body(next.run(request).await).await,
         FaultAction::WrongCrc => wrong_crc(next.run(request).await).await,
         FaultAction::NotJson => {
@@ -242,8 +303,7 @@ fn replace_body(response: Response, body: Body, content_type: &'static str) -> R
 /// The head as it was, the length as announced, half of the bytes, then nothing.
 async fn cut_body(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
-    let announced = parts.headers.get(header::CONTENT_LENGTH).and_then(|len| len.to_str().ok()?.parse().ok());
-    let len = announced.or_else(|| body.size_hint().exact()).unwrap_or(0);
+    let len = announced(&parts.headers).or_else(|| body.size_hint().exact()).unwrap_or(0);
     parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(len));
     let half = stream::unfold((body.into_data_stream(), len / 2), |(mut body, left)| async move {
         if left == 0 {
@@ -258,6 +318,37 @@ async fn cut_body(response: Response) -> Response {
         Some((piece, (body, left)))
     });
     Response::from_parts(parts, Body::from_stream(half))
+}
+
+fn announced(headers: &header::HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// The head and half of the bytes, the other half once it is released.
+fn stall_body(faults: Arc<Faults>, response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    let half = announced(&parts.headers).unwrap_or_else(|| body.size_hint().lower()) / 2;
+    let pieces =
+        stream::unfold((body.into_data_stream(), half, Bytes::new()), move |(mut body, left, rest)| {
+            let faults = Arc::clone(&faults);
+            async move {
+                if !rest.is_empty() {
+                    faults.hold().await;
+                    return Some((Ok(rest), (body, 0, Bytes::new())));
+                }
+                let mut piece = match body.next().await? {
+                    Ok(piece) => piece,
+                    Err(error) => return Some((Err(error), (body, 0, Bytes::new()))),
+                };
+                let len = piece.len() as u64;
+                if left == 0 || len <= left {
+                    return Some((Ok(piece), (body, left.saturating_sub(len), Bytes::new())));
+                }
+                let rest = piece.split_off(usize::try_from(left).unwrap_or(usize::MAX));
+                Some((Ok(piece), (body, 0, rest)))
+            }
+        });
+    Response::from_parts(parts, Body::from_stream(pieces))
 }
 
 async fn wrong_crc(response: Response) -> Response {

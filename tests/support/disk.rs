@@ -143,6 +143,8 @@ pub struct Tuning {
     pub stall_timeout: Duration,
     pub retries: u32,
     pub fsync: Fsync,
+    pub memory_bytes: u64,
+    pub connections: usize,
 }
 
 impl Default for Tuning {
@@ -157,6 +159,8 @@ impl Default for Tuning {
             stall_timeout: Duration::from_secs(20),
             retries: 3,
             fsync: Fsync::Local,
+            memory_bytes: 64 << 20,
+            connections: 16,
         }
     }
 }
@@ -180,6 +184,7 @@ impl Recipe {
             stall_timeout: tuning.stall_timeout,
             connect_timeout: tuning.op_timeout,
             retries: tuning.retries,
+            connections: tuning.connections,
             ..PdsOptions::new(self.endpoint.clone(), self.drive_id.as_str().into(), credentials)
         };
         let options = FsOptions {
@@ -192,7 +197,7 @@ impl Recipe {
             transfers: 4,
             upload_concurrency: tuning.upload_concurrency,
             op_timeout: tuning.op_timeout,
-            memory_bytes: 64 << 20,
+            memory_bytes: tuning.memory_bytes,
             fsync: tuning.fsync,
             delete: DeletePolicy::Recycle,
             xattr: XattrMode::On,

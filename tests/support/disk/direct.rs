@@ -222,7 +222,7 @@ impl FileLike for DirectFile {
                 Ok(buffer)
             }
             Some(Err(error)) => Err(errno(error)),
-            None => wait(&self.runtime, self.fs.read(self.handle, offset, len)),
+            None => wait(&self.runtime, self.fs.read(self.handle, offset, len)).map(|read| read.bytes),
         }
     }
 
