@@ -9,7 +9,6 @@ mod cost;
 mod patience;
 #[allow(dead_code)]
 mod server_support;
-#[allow(dead_code)]
 mod support;
 
 use std::time::{Duration, Instant};

@@ -136,6 +136,7 @@ fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // Lists of one range are meant.
 mod tests {
     use super::*;
     use crate::error::Kind;

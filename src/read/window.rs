@@ -288,5 +288,6 @@ pub fn pieces(range: Range<u64>, piece: u64) -> impl Iterator<Item = Range<u64>>
 }
 
 #[cfg(test)]
+#[allow(clippy::single_range_in_vec_init)] // Lists of one range are meant.
 #[path = "window/tests.rs"]
 mod tests;
