@@ -20,6 +20,7 @@
 //!
 //! Dropping a future cancels its request. Nothing runs in the background.
 
+mod annotations;
 mod auth;
 mod blob;
 mod body;
@@ -37,6 +38,7 @@ mod upload;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use annotations::{Annotations, NewAttributes};
 pub use auth::{Credentials, Secret};
 pub use blob::{PartReceipt, RangeBody};
 pub use body::PartBody;
@@ -44,9 +46,7 @@ pub use change::{Changed, Update};
 pub use complete::Expect;
 pub use lease::{DownloadUrl, PartUrl};
 pub use metadata::{DeltaItem, DeltaOp, DeltaPage, Page};
-pub use upload::{
-    CreateFile, Created, Existing, NewAttributes, PartRequest, Sha1Context, UploadKey, UploadedPart,
-};
+pub use upload::{CreateFile, Created, Existing, PartRequest, Sha1Context, UploadKey, UploadedPart};
 
 use crate::error::{Error, Result};
 use model::DriveId;

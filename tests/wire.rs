@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use pdsfs::error::{Error, Kind};
 use pdsfs::pds::model::{FileId, FileKind, RevisionId, UploadId};
 use pdsfs::pds::{
-    Changed, CreateFile, Created, DeltaOp, Expect, NewAttributes, PartRequest, Pds, Sha1Context, Update,
-    UploadKey, code,
+    Annotations, Changed, CreateFile, Created, DeltaOp, Expect, NewAttributes, PartRequest, Pds, Sha1Context,
+    Update, UploadKey, code,
 };
 use scripted::{Scripted, Step, bytes};
 use serde_json::{Value, json};
@@ -157,12 +157,14 @@ async fn files_and_listings() {
 async fn changes() {
     let change = Update {
         name: Some("2.mov".to_owned()),
-        description: Some("d".to_owned()),
-        labels: Some(vec!["a".to_owned(), "b".to_owned()]),
-        hidden: Some(true),
-        starred: Some(true),
         local_modified_at: Some("2026-01-02T03:04:05.000Z".to_owned()),
-        ..Update::default()
+        annotations: Annotations {
+            description: Some("d".to_owned()),
+            labels: Some(vec!["a".to_owned(), "b".to_owned()]),
+            hidden: Some(true),
+            starred: Some(true),
+            ..Annotations::default()
+        },
     };
     let changed = exchange(&["update"], async |pds| pds.update(&file(), &change).await).await.unwrap();
     assert!(matches!(&changed, Changed::Done(file) if &*file.name == "2.mov"), "{changed:?}");

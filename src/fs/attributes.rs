@@ -2,17 +2,20 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::attr::format_time;
 use super::body::{Body, Stage};
-use super::xattr::{self, Answer, Caller as Setter, Change, FetchUrl, SetFlags, State};
+use super::change::NewAttr;
+use super::xattr::{self, Answer, Caller as Setter, Change, FetchUrl, SetFlags, State, Tool};
 use super::{Caller, DriveFs, gone};
 use crate::config::{XattrList, XattrMode, XattrReadonly};
 use crate::content::lock;
 use crate::error::{Error, Kind, Result};
-use crate::pds::model::FileId;
+use crate::pds::model::{File, FileId};
+use crate::pds::{Annotations, Changed, NewAttributes, Update};
 use crate::tree::{Ino, Node, ROOT};
 
 /// The attribute of the mount's root that tells where its control socket is.
@@ -78,7 +81,7 @@ struct Known {
     upload_progress: Option<(u64, u64)>,
     upload_error: Option<String>,
     committed: bool,
-    pending: BTreeMap<String, Vec<u8>>,
+    pending: NewAttributes,
 }
 
 impl Known {
@@ -137,7 +140,7 @@ impl DriveFs {
             upload_progress: None,
             upload_error: None,
             committed: node.file.is_some() || ino == ROOT,
-            pending: BTreeMap::new(),
+            pending: NewAttributes::default(),
             node,
         };
         match body {
@@ -229,7 +232,7 @@ impl DriveFs {
         let file = known.node.file.as_deref();
         let setter = self.setter(ino, caller);
         let change = xattr::set(file, &known.local(), &self.xattr_options(), name, value, flags, setter)?;
-        self.perform(&known.node, name, Some(value), change).await
+        self.perform(&known.node, change).await
     }
 
     /// Removes an attribute.
@@ -241,7 +244,7 @@ impl DriveFs {
         let file = known.node.file.as_deref();
         let setter = self.setter(ino, caller);
         let change = xattr::remove(file, &known.local(), &self.xattr_options(), name, setter)?;
-        self.perform(&known.node, name, None, change).await
+        self.perform(&known.node, change).await
     }
 
     fn setter(&self, ino: Ino, caller: Caller) -> Setter {
@@ -249,49 +252,118 @@ impl DriveFs {
         Setter {
             is_creator_within_grace: self.creators.is_creator(ino, process),
             has_listed: caller.pid != 0 && self.creators.has_listed(ino, caller.pid),
+            tool: tool_of(caller.pid),
         }
     }
 
-    async fn perform(&self, node: &Node, name: &str, value: Option<&[u8]>, change: Change) -> Result<()> {
-        let Some(id) = node.id() else {
-            let body = lock(&self.bodies).get(&node.ino).cloned();
-            let (Some(body), false) = (body, change == Change::Ignore) else { return Ok(()) };
-            body.change_pending(|pending| match value {
-                Some(value) => drop(pending.insert(name.to_owned(), value.to_vec())),
-                None => drop(pending.remove(name)),
-            });
+    async fn perform(&self, node: &Node, change: Change) -> Result<()> {
+        match (change, node.id()) {
+            (Change::Ignore, _) => Ok(()),
+            (Change::Refresh, _) => self.refresh_node(node).await,
+            (Change::ModifiedAt(time), _) => {
+                let modified_at = Some(time);
+                self.set_attr(node.ino, NewAttr { modified_at, ..NewAttr::default() }).await
+            }
+            (Change::Annotate(annotations), Some(id)) => self.annotate(Some(node.ino), id, annotations).await,
+            (Change::Tags { put, delete }, Some(id)) => {
+                self.change_tags(Some(node.ino), id, put, &delete).await
+            }
+            (change, _) => self.keep_pending(node, change).await,
+        }
+    }
+
+    /// Keeps a change for when the drive has the file.
+    async fn keep_pending(&self, node: &Node, change: Change) -> Result<()> {
+        let body = lock(&self.bodies).get(&node.ino).cloned();
+        let Some(body) = body else {
+            let message = "there is no file on the drive to attach it to";
+            return Err(Error::new(Kind::Unsupported, "change attribute", message).on(&node.name));
+        };
+        body.change_pending(|pending| match change {
+            Change::Annotate(annotations) => pending.annotations.merge(annotations),
+            Change::Tags { put, delete } => {
+                pending.user_tags.extend(put);
+                pending.user_tags.retain(|key, _| !delete.contains(key));
+            }
+            Change::CreatedAt(time) => pending.local_created_at = Some(format_time(time)),
+            Change::Ignore | Change::Refresh | Change::ModifiedAt(_) => {}
+        });
+        self.record_again(&body)?;
+        // The file may have become complete meanwhile, without this.
+        match self.tree.node(node.ino).and_then(|node| node.file) {
+            Some(file) => self.follow_attributes(node.ino, &file, &body).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Attaches to a file of the drive, and to the node it has here.
+    pub(super) async fn annotate(&self, ino: Option<Ino>, id: &FileId, new: Annotations) -> Result<()> {
+        let key = new.custom_index_key.clone();
+        let fields = new.fields();
+        let update = Update { annotations: new, ..Update::default() };
+        let changed = self.pds.update(id, &update).await?;
+        let (Some(ino), Changed::Done(reply)) = (ino, changed) else { return Ok(()) };
+        // Some services keep this one without showing it.
+        let reply = match key.filter(|_| reply.json().get("custom_index_key").is_none()) {
+            Some(key) => reply.with("custom_index_key", key.into())?,
+            None => reply,
+        };
+        let gone: Vec<&str> = fields.keys().map(String::as_str).collect();
+        self.publish_reply(ino, reply, &gone)
+    }
+
+    /// Takes the reply to a change of `fields` into the tree. What it does not tell stays known.
+    pub(super) fn publish_reply(&self, ino: Ino, reply: File, fields: &[&str]) -> Result<()> {
+        let reply = match self.tree.node(ino).and_then(|node| node.file) {
+            Some(before) => reply.completed_by(&before, fields)?,
+            None => reply,
+        };
+        self.tree.publish(ino, Arc::new(reply));
+        Ok(())
+    }
+
+    /// Changes tags on the drive, and what is known of the node.
+    pub(super) async fn change_tags(
+        &self,
+        ino: Option<Ino>,
+        id: &FileId,
+        put: BTreeMap<String, String>,
+        delete: &[String],
+    ) -> Result<()> {
+        self.pds.put_tags(id, &put).await?;
+        self.pds.delete_tags(id, delete).await?;
+        let Some((ino, file)) = ino.and_then(|ino| Some((ino, self.tree.node(ino)?.file?))) else {
             return Ok(());
         };
-        match change {
-            Change::Ignore => Ok(()),
-            Change::PutTag { key, value } => {
-                self.put_tags(node.ino, id, BTreeMap::from([(key, value)])).await
-            }
-            Change::DeleteTag { key } => {
-                self.pds.delete_tags(id, std::slice::from_ref(&key)).await?;
-                self.edit_tags(node.ino, |tags| drop(tags.remove(&key)))
-            }
-        }
-    }
-
-    /// Adds tags on the drive and to what is known of the node.
-    pub(super) async fn put_tags(&self, ino: Ino, id: &FileId, new: BTreeMap<String, String>) -> Result<()> {
-        self.pds.put_tags(id, &new).await?;
-        self.edit_tags(ino, |tags| {
-            tags.extend(new.into_iter().map(|(key, value)| (key, Value::String(value))))
-        })
-    }
-
-    fn edit_tags(&self, ino: Ino, edit: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Result<()> {
-        let Some(file) = self.tree.node(ino).and_then(|node| node.file) else { return Ok(()) };
         let mut tags = match file.json()["user_tags"].take() {
             Value::Object(tags) => tags,
             _ => serde_json::Map::new(),
         };
-        edit(&mut tags);
+        tags.extend(put.into_iter().map(|(key, value)| (key, Value::String(value))));
+        tags.retain(|key, _| !delete.contains(key));
         self.tree.publish(ino, Arc::new(file.with("user_tags", json!(tags))?));
         Ok(())
     }
+
+    /// Asks the drive anew about a file, or about a folder and what is in it. Local bytes stay: they belong to a
+    /// revision, and a revision never changes.
+    async fn refresh_node(&self, node: &Node) -> Result<()> {
+        self.feed.refresh(&self.pds, &self.tree, Duration::ZERO).await?;
+        if let Some(id) = node.id() {
+            let file = self.pds.file(id).await?;
+            self.tree.publish(node.ino, Arc::new(file));
+        }
+        if node.is_folder() {
+            self.tree.unload(node.ino);
+        }
+        Ok(())
+    }
+}
+
+/// The tool a thread belongs to.
+fn tool_of(thread: u32) -> Tool {
+    let name = std::fs::read_to_string(format!("/proc/{thread}/comm")).unwrap_or_default();
+    Tool::named(name.trim_end())
 }
 
 /// An attribute name as the service's tags can hold it.

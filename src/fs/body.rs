@@ -11,7 +11,6 @@
 //! Locking: `state` is a leaf. `completing` (async) is held while the body is brought to the drive, so that
 //! one task at a time settles names and times there.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -22,6 +21,7 @@ use super::attr::{Newer, to_millis};
 use crate::content::store::Store;
 use crate::content::{Content, lock};
 use crate::error::Result;
+use crate::pds::NewAttributes;
 use crate::pds::model::{File, RevisionId};
 use crate::read::Remote;
 use crate::tree::Ino;
@@ -46,8 +46,8 @@ struct State {
     modified_at: SystemTime,
     /// A program asked for `modified_at` itself.
     modified_is_explicit: bool,
-    /// Extended attributes set before the drive had the file, by name.
-    pending: BTreeMap<String, Vec<u8>>,
+    /// What was attached before the drive had the file.
+    pending: NewAttributes,
 }
 
 /// Where the bytes are.
@@ -80,7 +80,7 @@ impl Body {
             stage,
             modified_at: to_millis(SystemTime::now()),
             modified_is_explicit: false,
-            pending: BTreeMap::new(),
+            pending: NewAttributes::default(),
         };
         Arc::new(Body {
             ino,
@@ -196,7 +196,6 @@ impl Body {
         let content = Arc::clone(draft.content());
         store.adopt((file.id.clone(), file.revision.clone()), &content, file.size);
         state.stage = Stage::Clean(Remote::new(&file, content));
-        state.pending.clear();
         Some(file)
     }
 
@@ -223,13 +222,21 @@ impl Body {
         lock(&self.state).modified_at
     }
 
-    /// Attributes set before the drive had the file.
-    pub fn pending(&self) -> BTreeMap<String, Vec<u8>> {
+    /// What was attached before the drive had the file.
+    pub fn pending(&self) -> NewAttributes {
         lock(&self.state).pending.clone()
     }
 
-    /// Changes them.
-    pub fn change_pending(&self, change: impl FnOnce(&mut BTreeMap<String, Vec<u8>>)) {
+    /// Changes it.
+    pub fn change_pending(&self, change: impl FnOnce(&mut NewAttributes)) {
         change(&mut lock(&self.state).pending);
+    }
+
+    /// The drive has `sent` of it. What was attached since is still pending.
+    pub fn attached(&self, sent: &NewAttributes) {
+        let mut state = lock(&self.state);
+        if state.pending == *sent {
+            state.pending = NewAttributes::default();
+        }
     }
 }

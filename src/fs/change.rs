@@ -1,7 +1,6 @@
 //! Changing names and attributes: mkdir, unlink, rmdir, times and modes.
 
 use std::ffi::OsStr;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::attr::{format_time, to_millis};
@@ -195,7 +194,7 @@ impl DriveFs {
         let update = Update { local_modified_at: Some(wanted), ..Update::default() };
         if let Changed::Done(file) = self.pds.update(&file.id, &update).await? {
             let kept = file.local_modified_at.parse::<jiff::Timestamp>().is_ok();
-            self.tree.publish(node.ino, Arc::new(file));
+            self.publish_reply(node.ino, file, &["local_modified_at"])?;
             // A service that does not keep the time: at least this mount does.
             self.tree.set_local(node.ino, |local| local.modified_at = (!kept).then_some(time));
         }

@@ -15,11 +15,10 @@ use serde::Serialize;
 use super::DriveFs;
 use super::attr::format_time;
 use super::body::{Body, Stage};
-use super::xattr::foreign;
 use crate::content::lock;
 use crate::error::{Error, Kind, Result};
 use crate::pds::model::File;
-use crate::pds::{Changed, Update};
+use crate::pds::{Changed, NewAttributes, Update};
 use crate::read::Remote;
 use crate::tree::{Ino, Lookup, names};
 use crate::write::{Draft, Placement, shard};
@@ -214,11 +213,11 @@ impl DriveFs {
 
     /// Writes into the placement what `create` can carry.
     fn describe(&self, body: &Body, draft: &Draft) {
-        let tags = pending_tags(body);
+        let pending = body.pending();
         let modified_at = format_time(body.modified_at());
         draft.replace(|placement| {
             placement.attributes.local_modified_at = Some(modified_at);
-            placement.attributes.user_tags.extend(tags);
+            attach(&mut placement.attributes, pending);
         });
     }
 
@@ -240,7 +239,7 @@ impl DriveFs {
         let file = self.follow_name(ino, file, &draft.placement()).await?;
         self.show_in_place(ino, &file, renamed);
         self.follow_times(ino, &file, body).await?;
-        self.follow_tags(ino, &file, body).await
+        self.follow_attributes(ino, &file, body).await
     }
 
     /// Shows a node where the drive has it, under a name that is free. `is_other` says that it was another
@@ -301,23 +300,39 @@ impl DriveFs {
             return Ok(());
         }
         let update = Update { local_modified_at: Some(wanted), ..Update::default() };
-        if let Changed::Done(file) = self.pds.update(&file.id, &update).await? {
-            self.tree.publish(ino, Arc::new(file));
+        match self.pds.update(&file.id, &update).await? {
+            Changed::Done(file) => self.publish_reply(ino, file, &["local_modified_at"]),
+            Changed::Exists { .. } => Ok(()),
         }
+    }
+
+    /// What was attached while the file was not on the drive, as far as `create` did not carry it there.
+    pub(super) async fn follow_attributes(&self, ino: Ino, file: &File, body: &Body) -> Result<()> {
+        let pending = body.pending();
+        if pending.is_empty() {
+            return Ok(());
+        }
+        self.attach(Some(ino), file, &pending).await?;
+        body.attached(&pending);
         Ok(())
     }
 
-    /// Tags that were set after `create` had gone out.
-    async fn follow_tags(&self, ino: Ino, file: &File, body: &Body) -> Result<()> {
+    /// Attaches to a file on the drive what it does not have of `wanted`.
+    pub(super) async fn attach(&self, ino: Option<Ino>, file: &File, wanted: &NewAttributes) -> Result<()> {
         let there = file.json();
-        let missing: BTreeMap<String, String> = pending_tags(body)
-            .into_iter()
-            .filter(|(key, value)| there["user_tags"][key].as_str() != Some(value))
+        let is_missing = |(key, value): &(&String, &String)| there["user_tags"][key].as_str() != Some(value);
+        let missing: BTreeMap<String, String> = wanted
+            .user_tags
+            .iter()
+            .filter(is_missing)
+            .map(|(key, value)| (key.clone(), value.clone()))
             .collect();
         if !missing.is_empty() {
-            self.put_tags(ino, &file.id, missing).await?;
+            self.change_tags(ino, &file.id, missing, &[]).await?;
         }
-        body.change_pending(BTreeMap::clear);
+        if there.as_object().is_some_and(|fields| !wanted.annotations.are_in(fields)) {
+            self.annotate(ino, &file.id, wanted.annotations.clone()).await?;
+        }
         Ok(())
     }
 
@@ -433,8 +448,9 @@ fn detach(draft: &Draft) {
     draft.retry();
 }
 
-/// The attributes set so far, as the tags they are kept in.
-pub(super) fn pending_tags(body: &Body) -> BTreeMap<String, String> {
-    let as_tag = |(name, value): (String, Vec<u8>)| Some((foreign::key_of(&name)?, foreign::encode(&value)));
-    body.pending().into_iter().filter_map(as_tag).collect()
+/// Adds what is pending to what `create` is to carry.
+pub(super) fn attach(to: &mut NewAttributes, pending: NewAttributes) {
+    to.local_created_at = pending.local_created_at.or(to.local_created_at.take());
+    to.user_tags.extend(pending.user_tags);
+    to.annotations.merge(pending.annotations);
 }

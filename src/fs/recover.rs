@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::DriveFs;
 use super::attr::format_time;
 use super::body::Body;
-use super::complete::{UploadStatus, pending_tags};
+use super::complete::{UploadStatus, attach};
 use crate::content::lock;
 use crate::error::{Error, Kind, Result};
 use crate::read::Remote;
@@ -51,7 +51,7 @@ impl DriveFs {
         body.recorded.store(true, Ordering::Relaxed);
         let mut attributes = snapshot.placement.attributes;
         attributes.local_modified_at = Some(format_time(body.modified_at()));
-        attributes.user_tags.extend(pending_tags(body));
+        attach(&mut attributes, body.pending());
         self.journal.record(&Entry {
             content_file: draft.content().file_name(),
             parent: snapshot.placement.parent,
@@ -129,6 +129,7 @@ impl DriveFs {
         };
         let base = entry.base.as_ref().map(|base| Remote::new(base, Arc::clone(draft.content())));
         let file = self.bring(&draft, base.as_ref()).await.map_err(|error| error.on(&entry.name))?;
+        self.attach(self.tree.by_id(&file.id), &file, &entry.attributes).await?;
         tracing::info!(name = %file.name, bytes = file.size, "a file of an earlier run is on the drive now");
         draft.discard();
         self.journal.strike(&entry.content_file)?;

@@ -11,7 +11,8 @@
 //! | [`value`] | how does a JSON value become bytes, which URLs must go |
 //! | [`mod@list`] | which are named by `listxattr` |
 //! | [`foreign`] | how do other programs' attributes live in user tags |
-//! | [`policy`] | what does setting or removing mean |
+//! | [`policy`] | who may set or remove what |
+//! | [`writable`] | what does that change, and where |
 //!
 //! # Names
 //! `user.pds.*` is the drive's; a few well-known names (`user.xdg.tags`, ...) are aliases; any other
@@ -40,9 +41,10 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod value;
+pub mod writable;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Map, Value};
 
@@ -51,6 +53,7 @@ use self::policy::{Case, Wish};
 use self::table::{Meant, Show};
 use crate::error::{Error, Kind, Result};
 use crate::pds::model::File;
+use crate::pds::{Annotations, NewAttributes};
 
 /// The longest attribute name the kernel passes, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
@@ -123,9 +126,8 @@ pub struct Local<'a> {
     pub cache_age: Duration,
     /// Whether the current content is a revision on the drive. Folders on the drive are committed.
     pub committed: bool,
-    /// For a file that is not on the drive at all: attributes set so far, by full name, as they were set.
-    /// They go out as user tags with `create`.
-    pub pending: &'a BTreeMap<String, Vec<u8>>,
+    /// What was attached to a file that was not on the drive at all; it goes out with `create`, or right after.
+    pub pending: &'a NewAttributes,
     /// For a folder whose subtree is completely known.
     pub subtree: Option<Subtree>,
 }
@@ -234,26 +236,53 @@ pub struct Caller {
     /// It listed the attributes of this file no longer than that ago, as only tools do that make one file like
     /// another: nobody who names an attribute needs to.
     pub has_listed: bool,
+    /// Which tool it is, as far as that is known.
+    pub tool: Tool,
 }
 
-/// What a set or remove means; the caller performs it. On a file that is not on the drive yet, tags are
-/// kept in [`Local::pending`] by attribute name instead.
+/// Programs that are known to carry attributes from one file to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// Sets what the source has: `tar`.
+    Copies,
+    /// Also removes what the source does not have: `rsync`.
+    Mirrors,
+    /// Anything else, or not known.
+    Other,
+}
+
+impl Tool {
+    /// The tool a process is by its name, as `/proc/PID/comm` tells it.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "rsync" => Tool::Mirrors,
+            "tar" | "bsdtar" | "star" | "cpio" | "bsdcpio" | "borg" | "restic" | "rclone" => Tool::Copies,
+            _ => Tool::Other,
+        }
+    }
+}
+
+/// What a set or remove means; the caller performs it. For a file that is not on the drive yet the caller
+/// keeps it in [`Local::pending`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It succeeds without effect.
     Ignore,
-    /// `file/put_usertags` with this pair (pds-api.md 10.6).
-    PutTag {
-        /// The tag's key, encoded.
-        key: String,
-        /// The tag's value, encoded.
-        value: String,
+    /// `file/update` with these (pds-api.md 10.1).
+    Annotate(Annotations),
+    /// `file/put_usertags` and `file/delete_usertags` (10.6).
+    Tags {
+        /// Added or replaced.
+        put: BTreeMap<String, String>,
+        /// The keys of those that go.
+        delete: Vec<String>,
     },
-    /// `file/delete_usertags` with this key.
-    DeleteTag {
-        /// The tag's key, encoded.
-        key: String,
-    },
+    /// The file's modification time.
+    ModifiedAt(SystemTime),
+    /// The file's birth time, which `create` carries.
+    CreatedAt(SystemTime),
+    /// Ask the drive about it anew.
+    Refresh,
 }
 
 /// The value of an attribute.
@@ -318,8 +347,8 @@ pub fn encode_list(names: &[String]) -> Vec<u8> {
 /// # Errors
 /// [`Kind::Unsupported`] outside `user.` and when attributes are off; [`Kind::NotPermitted`] for the
 /// drive's own under the rule of [`policy`]; [`Kind::Exists`] and [`Kind::NoAttribute`] by the flags;
-/// [`Kind::OutOfRange`] for a name over 255 bytes or a tag over 2,000; [`Kind::NoSpace`] for the 1,001st
-/// tag; [`Kind::Invalid`] for a rating that is none.
+/// [`Kind::OutOfRange`] for a name over 255 bytes or a value over the drive's limit; [`Kind::NoSpace`] for the
+/// 1,001st tag or 101st label; [`Kind::Invalid`] for a value that is none.
 pub fn set(
     file: Option<&File>,
     local: &Local<'_>,
@@ -359,9 +388,8 @@ fn case<'a>(
         Some(Answer::Value(value)) => Some(value),
         Some(Answer::Fetch(_)) | None => None,
     };
-    let on_drive = file.map(object).and_then(|map| map.get("user_tags").map(|tags| value::tags(tags).len()));
-    let tags = on_drive.unwrap_or(0) + local.pending.len();
-    Case { name, exists, present, tags, local, options, caller }
+    let on_drive = file.is_some();
+    Case { name, exists, present, file: local.pending.over(file), on_drive, local, options, caller }
 }
 
 /// How `getxattr` and `listxattr` answer a buffer.
@@ -416,25 +444,23 @@ pub(crate) fn namespace(name: &str) -> Namespace {
 /// Everything that is true about the file now, each name once, in no order.
 fn attributes(file: Option<&File>, local: &Local<'_>, wanted: Option<&str>) -> Vec<Attribute> {
     let mut all = local_attributes(file, local);
-    if let Some(file) = file {
-        let keep = |attribute: &Attribute| {
-            let is_true = local.committed || !matches!(attribute.meant, Meant::Content);
-            is_true && !all.iter().any(|earlier| earlier.name == attribute.name)
-        };
-        let mut from_file: Vec<_> =
-            flatten(&object(file), Urls::Strip, wanted).into_iter().filter(keep).collect();
-        let name = format!("{PREFIX}name");
-        if *file.name != *local.visible_name
-            && let Some(attribute) = from_file.iter_mut().find(|attribute| attribute.name == name)
-        {
-            attribute.show = Show::Listed;
-        }
-        all.append(&mut from_file);
+    let fields = local.pending.over(file);
+    let keep = |attribute: &Attribute| {
+        let is_true = local.committed || !matches!(attribute.meant, Meant::Content);
+        is_true && !all.iter().any(|earlier| earlier.name == attribute.name)
+    };
+    let mut from_file: Vec<_> = flatten(&fields, Urls::Strip, wanted).into_iter().filter(keep).collect();
+    let name = format!("{PREFIX}name");
+    if file.is_some_and(|file| *file.name != *local.visible_name)
+        && let Some(attribute) = from_file.iter_mut().find(|attribute| attribute.name == name)
+    {
+        attribute.show = Show::Listed;
     }
+    all.append(&mut from_file);
     all
 }
 
-/// What was set on a file that is not on the drive yet, and what this machine knows.
+/// What this machine knows.
 fn local_attributes(file: Option<&File>, local: &Local<'_>) -> Vec<Attribute> {
     let make = |name: &str, value: Vec<u8>, show: Option<Show>| {
         let found = table::find(name);
@@ -449,7 +475,7 @@ fn local_attributes(file: Option<&File>, local: &Local<'_>) -> Vec<Attribute> {
         }
     };
     let ours = |field: &str, value: String, show| make(&format!("{PREFIX}{field}"), value.into_bytes(), show);
-    let mut all: Vec<_> = local.pending.iter().map(|(name, value)| make(name, value.clone(), None)).collect();
+    let mut all = Vec::new();
     let expected = matches!(local.state, State::Clean | State::Cached);
     let show = if expected { Show::Hidden } else { Show::Listed };
     all.push(ours("state", local.state.as_str().into(), Some(show)));

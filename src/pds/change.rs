@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, sleep};
 
-use super::Pds;
 use super::failure;
 use super::metadata::{set, some_text, text};
 use super::model::{File, FileId};
 use super::transport::Call;
 use super::upload::exists;
+use super::{Annotations, Pds};
 use crate::error::{Error, Kind, Result};
 
 /// What to change about a file or folder (10.1). `None` leaves it as it is.
@@ -21,18 +21,8 @@ use crate::error::{Error, Kind, Result};
 pub struct Update {
     /// A new name in the same folder.
     pub name: Option<String>,
-    /// At most 1,024 characters.
-    pub description: Option<String>,
-    /// Replaces all labels.
-    pub labels: Option<Vec<String>>,
-    /// Advisory.
-    pub hidden: Option<bool>,
-    /// Favourite.
-    pub starred: Option<bool>,
-    /// Opaque text; not in the 2022 documentation.
-    pub user_meta: Option<String>,
-    /// Key of a server-side list (9.7).
-    pub custom_index_key: Option<String>,
+    /// What is attached to it.
+    pub annotations: Annotations,
     /// Modification time, ISO 8601 UTC (4.3).
     pub local_modified_at: Option<String>,
 }
@@ -260,7 +250,7 @@ impl Pds {
         set(&mut body, "name", change.name.as_deref());
         set(&mut body, "check_name_mode", change.name.as_ref().map(|_| "refuse"));
         for (key, value) in change.fields() {
-            set(&mut body, key, Some(value));
+            set(&mut body, &key, Some(value));
         }
         body
     }
@@ -309,30 +299,20 @@ impl Pds {
 
 impl Update {
     /// Everything but the name, as the service spells it.
-    fn fields(&self) -> impl Iterator<Item = (&'static str, Value)> {
-        let text = |field: &Option<String>| field.clone().map(Value::from);
-        [
-            ("description", text(&self.description)),
-            ("labels", self.labels.clone().map(Value::from)),
-            ("hidden", self.hidden.map(Value::from)),
-            ("starred", self.starred.map(Value::from)),
-            ("user_meta", text(&self.user_meta)),
-            ("custom_index_key", text(&self.custom_index_key)),
-            ("local_modified_at", text(&self.local_modified_at)),
-        ]
-        .into_iter()
-        .filter_map(|(key, value)| Some((key, value?)))
+    fn fields(&self) -> Map<String, Value> {
+        let mut fields = self.annotations.fields();
+        if let Some(time) = &self.local_modified_at {
+            fields.insert("local_modified_at".to_owned(), time.as_str().into());
+        }
+        fields
     }
 
-    /// Whether the file is as it would be after this change. Absent and empty are the same (section 16).
+    /// Whether the file is as it would be after this change.
     fn is_made_in(&self, file: &File) -> bool {
-        let json = file.json();
-        let empty = |value: &Value| matches!(value, Value::Null) || value == "" || value == &json!([]);
+        let Value::Object(fields) = file.json() else { return false };
         self.name.as_deref().is_none_or(|name| name == &*file.name)
-            && self.fields().all(|(key, wanted)| {
-                let now = json.get(key).unwrap_or(&Value::Null);
-                *now == wanted || (empty(now) && empty(&wanted))
-            })
+            && self.local_modified_at.as_deref().is_none_or(|time| time == &*file.local_modified_at)
+            && self.annotations.are_in(&fields)
     }
 }
 
@@ -367,19 +347,17 @@ mod tests {
         let file = File::from_value(json!({"file_id": "f", "name": "n", "type": "file", "starred": true,
             "local_modified_at": "2026-01-02T03:04:05.000Z"}))
         .unwrap();
+        let starred = |starred| Annotations { starred: Some(starred), ..Annotations::default() };
         let made = Update {
             name: Some("n".into()),
-            starred: Some(true),
-            labels: Some(Vec::new()),
-            description: Some(String::new()),
-            ..Update::default()
+            local_modified_at: Some("2026-01-02T03:04:05.000Z".into()),
+            annotations: starred(true),
         };
         assert!(made.is_made_in(&file));
         for other in [
             Update { name: Some("m".into()), ..Update::default() },
-            Update { starred: Some(false), ..Update::default() },
-            Update { hidden: Some(true), ..Update::default() },
-            Update { labels: Some(vec!["a".into()]), ..Update::default() },
+            Update { local_modified_at: Some("2026-01-02T03:04:06.000Z".into()), ..Update::default() },
+            Update { annotations: starred(false), ..Update::default() },
         ] {
             assert!(!other.is_made_in(&file), "{other:?}");
         }

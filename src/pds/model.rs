@@ -172,6 +172,23 @@ impl File {
         self.kind == FileKind::Folder
     }
 
+    /// This description with the fields that only an `older` one of the same revision has: the service's replies
+    /// differ in what they tell. `gone` are the fields that are not taken over.
+    ///
+    /// # Errors
+    /// As [`File::from_value`].
+    pub fn completed_by(self, older: &File, gone: &[&str]) -> Result<Self> {
+        if older.id != self.id || older.revision != self.revision {
+            return Ok(self);
+        }
+        let (Value::Object(mut map), Value::Object(newer)) = (older.json(), self.json()) else {
+            return Ok(self);
+        };
+        map.retain(|key, _| !gone.contains(&key.as_str()));
+        map.extend(newer);
+        File::from_value(Value::Object(map))
+    }
+
     /// A copy with one field of the JSON text replaced, the typed fields read anew.
     ///
     /// # Errors

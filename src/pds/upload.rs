@@ -8,30 +8,13 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::Pds;
 use super::blob::unquoted;
 use super::lease::{self, PartUrl};
 use super::metadata::{set, some_text, text};
 use super::model::{FileId, FileKind, RevisionId, UploadId, number_of};
 use super::transport::{Call, Reply};
+use super::{NewAttributes, Pds};
 use crate::error::{Error, Kind, Result};
-
-/// What a new file or folder is given besides its name (8.1). Empty means: not sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct NewAttributes {
-    /// Birth time, ISO 8601 UTC (4.3).
-    pub local_created_at: Option<String>,
-    /// Modification time, ISO 8601 UTC (4.3).
-    pub local_modified_at: Option<String>,
-    /// At most 1,000; no `#`; key and value together at most 2,000 bytes (10.6).
-    pub user_tags: BTreeMap<String, String>,
-    /// At most 100 of 128 characters; some deployments ignore them at create (8.1).
-    pub labels: Vec<String>,
-    /// At most 1,024 characters.
-    pub description: Option<String>,
-    /// Advisory.
-    pub hidden: Option<bool>,
-}
 
 /// The SHA-1 state before a part, which parallel mode wants with it (4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -310,18 +293,6 @@ impl Pds {
             "drive_id": self.drive_id().as_str(), "file_id": upload.file.as_str(),
             "upload_id": upload.upload.as_str(),
         })
-    }
-}
-
-impl NewAttributes {
-    fn write_to(&self, body: &mut Value) {
-        let tags = self.user_tags.iter().map(|(key, value)| json!({ "key": key, "value": value }));
-        set(body, "local_created_at", self.local_created_at.as_deref());
-        set(body, "local_modified_at", self.local_modified_at.as_deref());
-        set(body, "user_tags", (!self.user_tags.is_empty()).then(|| tags.collect::<Value>()));
-        set(body, "labels", (!self.labels.is_empty()).then(|| self.labels.clone()));
-        set(body, "description", self.description.as_deref());
-        set(body, "hidden", self.hidden);
     }
 }
 

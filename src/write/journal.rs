@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use rusqlite::{Connection, OptionalExtension, params};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::content::extents::ExtentSet;
 use crate::content::lock;
@@ -107,7 +107,7 @@ impl Journal {
                     entry.size as i64,
                     entry.backed_len as i64,
                     json!(present).to_string(),
-                    attributes_to_json(&entry.attributes).to_string(),
+                    json!(entry.attributes).to_string(),
                     entry.failure,
                 ],
             )
@@ -173,7 +173,7 @@ impl Row {
         let [content_file, parent, name, present, attributes] = self.text;
         let damaged = || Error::new(Kind::Corrupt, "read the journal", "a record is damaged").on(&name);
         let present: Vec<[u64; 2]> = serde_json::from_str(&present).map_err(|_| damaged())?;
-        let attributes: Value = serde_json::from_str(&attributes).map_err(|_| damaged())?;
+        let attributes: NewAttributes = serde_json::from_str(&attributes).map_err(|_| damaged())?;
         Ok(Entry {
             content_file,
             parent: FileId::from(&*parent),
@@ -181,29 +181,10 @@ impl Row {
             size: u64::try_from(self.size).map_err(|_| damaged())?,
             backed_len: u64::try_from(self.backed_len).map_err(|_| damaged())?,
             present: present.into_iter().map(|[start, end]| start..end).collect(),
-            attributes: attributes_from_json(&attributes),
+            attributes,
             failure: self.failure,
             name,
         })
-    }
-}
-
-fn attributes_to_json(attributes: &NewAttributes) -> Value {
-    json!({
-        "local_created_at": attributes.local_created_at,
-        "local_modified_at": attributes.local_modified_at,
-        "user_tags": attributes.user_tags,
-    })
-}
-
-fn attributes_from_json(value: &Value) -> NewAttributes {
-    let text = |key: &str| value[key].as_str().map(str::to_owned);
-    let tags = value["user_tags"].as_object().into_iter().flatten();
-    NewAttributes {
-        local_created_at: text("local_created_at"),
-        local_modified_at: text("local_modified_at"),
-        user_tags: tags.filter_map(|(key, tag)| Some((key.clone(), tag.as_str()?.to_owned()))).collect(),
-        ..NewAttributes::default()
     }
 }
 

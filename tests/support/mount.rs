@@ -428,7 +428,7 @@ pub fn running(pid: i32) -> bool {
 /// Waits for the end of a process.
 ///
 /// # Panics
-/// When it does not end within half a minute.
+/// When it does not end within two minutes.
 pub fn gone(pid: i32) {
     until("a process ends", || !running(pid));
 }
@@ -436,12 +436,12 @@ pub fn gone(pid: i32) {
 /// Waits until `happened`.
 ///
 /// # Panics
-/// When it does not happen within half a minute.
+/// When it does not happen within two minutes.
 #[track_caller]
 pub fn until(what: &str, mut happened: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(120);
     while !happened() {
-        assert!(Instant::now() < deadline, "waited half a minute: {what}");
+        assert!(Instant::now() < deadline, "waited two minutes: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use super::table::{self, Meant, Show};
+use super::writable::{self, Keeper};
 use super::{MAX_NAME_BYTES, foreign, value};
 
 /// The prefix of everything that is the drive's own.
@@ -35,9 +36,9 @@ pub struct Attribute {
 }
 
 impl Attribute {
-    /// Whether setting it reaches the drive.
-    pub fn is_writable(&self) -> bool {
-        foreign::key_of(&self.name).is_some()
+    /// Whether it is what a person or program attached, and can change.
+    pub fn is_attached(&self) -> bool {
+        self.meant == Meant::Person && writable::keeper_of(&self.name) != Keeper::Drive
     }
 }
 

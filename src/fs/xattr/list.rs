@@ -44,7 +44,7 @@ fn is_candidate(attribute: &Attribute, local: &Local<'_>, policy: ListPolicy) ->
     }
     if !local.committed && policy != ListPolicy::None {
         // Only what setting really changed: tools remove listed attributes that their source lacks.
-        return attribute.is_writable();
+        return attribute.is_attached() && attribute.show == Show::Listed;
     }
     match policy {
         ListPolicy::None => false,

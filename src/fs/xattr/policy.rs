@@ -1,39 +1,39 @@
 //! What setting or removing an attribute means.
 //!
-//! Attributes of other programs, and the three aliases that live in a tag, are changed on the drive. All
-//! others are the drive's own and read-only for now; `Writer` is the place where writable ones join.
+//! What people and programs attach is changed where it is kept ([`writable`]). All else is the drive's own.
 //!
 //! Copy tools set and remove the attributes they see without knowing whose they are, and `cp
 //! --preserve=xattr` and `rsync -X` fail when that fails. A person at the shell deserves an honest EPERM.
-//! The `auto` rule tells the two apart:
+//! For the drive's own, the `auto` rule tells the two apart:
 //!
 //! 1. The file has no content on the drive yet, or newer content here: a copy is under way. Ignored.
 //! 2. The process that created the file, within [`CREATOR_GRACE`]: `tar` and Python set attributes after
 //!    close. Ignored.
 //! 3. The process listed the attributes of the file within the same time: `rsync -X` lists what is there,
 //!    sets what differs and removes what the source does not have. Ignored.
-//! 4. The value is what it is already. Ignored.
-//! 5. Otherwise not permitted.
+//! 4. The process is a copy tool by its name: `tar` also restores attributes of folders it finds. Ignored.
+//! 5. The value is what it is already. Ignored.
+//! 6. Otherwise not permitted.
+//!
+//! Copy tools would also damage two things that can be set:
+//!
+//! * A time set by them as an attribute is the time of another copy; they set the file's own by `utimensat`.
+//!   Ignored under 1 to 4.
+//! * A mirroring tool (`rsync`) removes labels and descriptions that its source, a plain disk, cannot have. What
+//!   is kept under the drive's own names and their aliases is not removed by it.
 
 use std::time::Duration;
 
-use super::{Caller, Change, Local, MAX_NAME_BYTES, Mode, Options, ReadonlyPolicy, foreign};
+use serde_json::{Map, Value};
+
+use super::flatten::PREFIX;
+use super::writable::{self, Keeper, keeper_of};
+use super::{Caller, Change, Local, MAX_NAME_BYTES, Mode, Options, ReadonlyPolicy, Tool, foreign};
 use super::{Namespace, SetFlags, namespace};
 use crate::error::{Error, Kind, Result};
 
 /// For how long the process that created a file may still restore attributes on it, and one that listed them.
 pub const CREATOR_GRACE: Duration = Duration::from_secs(60);
-
-/// The highest `user.baloo.rating`.
-const MAX_RATING: u32 = 10;
-
-/// Who keeps an attribute's value.
-enum Writer {
-    /// The user tag of this key.
-    Tag(String),
-    /// The service itself.
-    ReadOnly,
-}
 
 /// What the caller wants.
 pub(super) enum Wish<'a> {
@@ -43,6 +43,15 @@ pub(super) enum Wish<'a> {
     Remove,
 }
 
+impl Wish<'_> {
+    fn value(&self) -> Option<&[u8]> {
+        match self {
+            Wish::Set(value, _) => Some(value),
+            Wish::Remove => None,
+        }
+    }
+}
+
 /// The situation of one call.
 pub(super) struct Case<'a> {
     pub name: &'a str,
@@ -50,8 +59,10 @@ pub(super) struct Case<'a> {
     pub exists: bool,
     /// With this value, unless that would take a request.
     pub present: Option<Vec<u8>>,
-    /// User tags there are on the file.
-    pub tags: usize,
+    /// The fields of the File object, with what is to be sent to the drive.
+    pub file: Map<String, Value>,
+    /// Whether the drive has the file, in whatever revision.
+    pub on_drive: bool,
     pub local: &'a Local<'a>,
     pub options: &'a Options,
     pub caller: Caller,
@@ -60,14 +71,22 @@ pub(super) struct Case<'a> {
 /// Decides. Errors as [`super::set`] and [`super::remove`] document.
 pub(super) fn decide(case: &Case<'_>, wish: &Wish<'_>) -> Result<Change> {
     check_name(case.name, case.options)?;
-    match writer_of(case.name) {
-        Writer::Tag(key) if case.options.mode == Mode::On => change_tag(case, wish, key),
-        Writer::Tag(_) | Writer::ReadOnly => leave_alone(case, wish),
+    let keeper = match keeper_of(case.name) {
+        _ if case.options.mode != Mode::On => Keeper::Drive,
+        Keeper::CreatedAt if case.on_drive => Keeper::Drive,
+        keeper => keeper,
+    };
+    match (&keeper, wish) {
+        (Keeper::Drive, _) => return leave_alone(case, wish),
+        (Keeper::ModifiedAt, Wish::Set(..)) if is_copying(case) => return Ok(Change::Ignore),
+        (Keeper::ModifiedAt | Keeper::CreatedAt, Wish::Remove) => return leave_alone(case, wish),
+        (_, Wish::Remove) if case.caller.tool == Tool::Mirrors && !is_others(case.name) => {
+            return Ok(Change::Ignore);
+        }
+        _ => {}
     }
-}
-
-fn writer_of(name: &str) -> Writer {
-    foreign::key_of(name).map_or(Writer::ReadOnly, Writer::Tag)
+    check_presence(case, wish)?;
+    writable::change(case.name, &keeper, wish.value(), &case.file)
 }
 
 fn check_name(name: &str, options: &Options) -> Result<()> {
@@ -87,29 +106,15 @@ fn check_name(name: &str, options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn change_tag(case: &Case<'_>, wish: &Wish<'_>, key: String) -> Result<Change> {
-    check_presence(case, wish)?;
-    let Wish::Set(value, _) = wish else {
-        return Ok(Change::DeleteTag { key });
-    };
-    if case.name == "user.baloo.rating" && !is_rating(value) {
-        return Err(error(Kind::Invalid, "a rating is a number from 0 to 10", case.name));
-    }
-    let text = foreign::encode(value);
-    if key.len() + text.len() > foreign::MAX_TAG_BYTES {
-        return Err(error(
-            Kind::OutOfRange,
-            "the drive keeps at most 2,000 bytes of name and value for an attribute",
-            case.name,
-        ));
-    }
-    if !case.exists && case.tags >= foreign::MAX_TAGS {
-        return Err(error(Kind::NoSpace, "the drive keeps at most 1,000 tags for a file", case.name));
-    }
-    if case.present.as_deref() == Some(*value) {
-        return Ok(Change::Ignore);
-    }
-    Ok(Change::PutTag { key, value: text })
+/// Whether this is, as far as anyone can tell, a copy tool at work on this file.
+fn is_copying(case: &Case<'_>) -> bool {
+    let caller = case.caller;
+    !case.local.committed || caller.is_creator_within_grace || caller.has_listed || caller.tool != Tool::Other
+}
+
+/// Whether another program keeps its own in it, rather than the drive or its owner.
+fn is_others(name: &str) -> bool {
+    !name.starts_with(PREFIX) && foreign::is_foreign(name)
 }
 
 /// The rule of the header for the drive's own attributes.
@@ -123,7 +128,7 @@ fn leave_alone(case: &Case<'_>, wish: &Wish<'_>) -> Result<Change> {
     let same = matches!(wish, Wish::Set(value, _) if case.present.as_deref() == Some(*value));
     let ignored = match policy {
         ReadonlyPolicy::Ignore => true,
-        ReadonlyPolicy::Auto => case.caller.is_creator_within_grace || case.caller.has_listed || same,
+        ReadonlyPolicy::Auto => is_copying(case) || same,
         ReadonlyPolicy::Deny => false,
     };
     if ignored {
@@ -147,11 +152,6 @@ fn check_presence(case: &Case<'_>, wish: &Wish<'_>) -> Result<()> {
         }
         (Wish::Set(..) | Wish::Remove, _) => Ok(()),
     }
-}
-
-fn is_rating(value: &[u8]) -> bool {
-    let number = std::str::from_utf8(value).ok().and_then(|text| text.parse::<u32>().ok());
-    number.is_some_and(|number| number <= MAX_RATING)
 }
 
 fn error(kind: Kind, message: &str, name: &str) -> Error {

@@ -10,6 +10,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::writable;
 use Meant::{Content, Entry, Local, Person};
 use Show::{Hidden, Link, Listed, Sometimes};
 
@@ -128,6 +129,7 @@ pub static GROUPS: &[Group] = &[
         row("user.pds.cached_bytes", "local", Hidden, Local, "bytes of it on this machine", "262144"),
         row("user.pds.upload_progress", "local", Hidden, Local, "bytes sent / bytes in all", "16777216/52428800"),
         row("user.pds.upload_error", "local", Hidden, Local, "why the last upload failed", "the drive is full"),
+        row("user.pds.refresh", "local", Hidden, Local, "set it to anything: the drive is asked about the file or folder anew", "1"),
         row("user.pds.cache_age", "local", Hidden, Local, "seconds since the service said all this", "12"),
     ] },
     Group { title: "Yours", rows: &[
@@ -322,7 +324,9 @@ pub fn markdown() -> String {
     for group in GROUPS {
         text.push_str("### ");
         text.push_str(group.title);
-        text.push_str("\n\n| Attribute | From | Listed | Meaning | Example |\n|---|---|---|---|---|\n");
+        text.push_str(
+            "\n\n| Attribute | From | Listed | Settable | Meaning | Example |\n|---|---|---|---|---|---|\n",
+        );
         for row in group.rows {
             let listed = match row.show {
                 Show::Listed => "yes",
@@ -331,8 +335,14 @@ pub fn markdown() -> String {
                 Show::Link => "`--xattr-urls`",
             };
             let example = if row.example.is_empty() { String::new() } else { format!("`{}`", row.example) };
-            let cells =
-                [format!("`{}`", row.name), row.source.into(), listed.into(), row.meaning.into(), example];
+            let cells = [
+                format!("`{}`", row.name),
+                row.source.into(),
+                listed.into(),
+                writable::word(row.name).into(),
+                row.meaning.into(),
+                example,
+            ];
             text.push_str(&format!("| {} |\n", cells.map(|cell| cell.replace('|', "\\|")).join(" | ")));
         }
         text.push('\n');

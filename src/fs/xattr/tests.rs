@@ -3,20 +3,30 @@
 
 mod listing;
 mod setting;
+mod values;
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::json;
 
 use super::*;
 
+/// A draft to which this tag was attached.
+fn with_tag(key: &str, value: &str) -> NewAttributes {
+    let user_tags = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    NewAttributes { user_tags, ..NewAttributes::default() }
+}
+
 const SIGNED: &str = "https://data.example/o?x-oss-expires=1&x-oss-signature=abc";
 
-static NOTHING: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+static NOTHING: LazyLock<NewAttributes> = LazyLock::new(NewAttributes::default);
 
-const STRANGER: Caller = Caller { is_creator_within_grace: false, has_listed: false };
-const CREATOR: Caller = Caller { is_creator_within_grace: true, has_listed: false };
-const LISTER: Caller = Caller { is_creator_within_grace: false, has_listed: true };
+const STRANGER: Caller = Caller { is_creator_within_grace: false, has_listed: false, tool: Tool::Other };
+const CREATOR: Caller = Caller { is_creator_within_grace: true, ..STRANGER };
+const LISTER: Caller = Caller { has_listed: true, ..STRANGER };
+const MIRROR: Caller = Caller { tool: Tool::Mirrors, ..LISTER };
+const TAR: Caller = Caller { tool: Tool::Copies, ..STRANGER };
 
 fn on_drive(visible_name: &str) -> Local<'_> {
     Local {
@@ -32,7 +42,7 @@ fn on_drive(visible_name: &str) -> Local<'_> {
     }
 }
 
-fn draft<'a>(visible_name: &'a str, pending: &'a BTreeMap<String, Vec<u8>>) -> Local<'a> {
+fn draft<'a>(visible_name: &'a str, pending: &'a NewAttributes) -> Local<'a> {
     Local { state: State::Dirty, committed: false, pending, ..on_drive(visible_name) }
 }
 

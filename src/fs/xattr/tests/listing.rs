@@ -116,7 +116,7 @@ fn the_list_never_exceeds_what_the_kernel_takes() {
 
 #[test]
 fn a_new_file_has_only_what_was_set() {
-    let pending = BTreeMap::from([("user.foo".to_owned(), b"\xff".to_vec())]);
+    let pending = with_tag("xattr.user.foo", "b64:_w");
     let local = Local {
         state: State::Uploading,
         upload_progress: Some((1, 2)),
@@ -188,7 +188,22 @@ fn newer_bytes_here_hide_what_was_found_in_the_old_ones() {
     }
     assert_eq!(
         list(Some(&file), &local, &options).unwrap(),
-        ["user.baloo.rating", "user.xdg.origin.url", "user.bin", "user.foo"]
+        [
+            "user.pds.description",
+            "user.pds.labels",
+            "user.pds.starred",
+            "user.pds.hidden",
+            "user.xdg.tags",
+            "user.xdg.comment",
+            "user.baloo.rating",
+            "user.xdg.origin.url",
+            "user.pds.tag.empty",
+            "user.pds.tag.rating",
+            "user.pds.tag.xattr.user.pds.size",
+            "user.pds.tag.xdg.origin.url",
+            "user.bin",
+            "user.foo"
+        ]
     );
 }
 

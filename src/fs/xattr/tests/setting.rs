@@ -2,6 +2,15 @@
 
 use super::*;
 
+fn put_tag(key: &str, value: &str) -> Change {
+    let put = BTreeMap::from([(key.to_owned(), value.to_owned())]);
+    Change::Tags { put, delete: Vec::new() }
+}
+
+fn delete_tag(key: &str) -> Change {
+    Change::Tags { put: BTreeMap::new(), delete: vec![key.to_owned()] }
+}
+
 /// A step of a copy tool on the attribute `user.pds.file_id`, which the source brought along.
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -55,6 +64,7 @@ fn removing_the_drives_own_follows_the_same_rule() {
         (Auto, &writing, STRANGER, "user.pds.size", Ok(Change::Ignore)),
         (Auto, &here, CREATOR, "user.pds.size", Ok(Change::Ignore)),
         (Auto, &here, LISTER, "user.pds.size", Ok(Change::Ignore)),
+        (Auto, &here, TAR, "user.pds.size", Ok(Change::Ignore)),
         (Auto, &here, STRANGER, "user.pds.size", Err(Kind::NotPermitted)),
         (Deny, &here, CREATOR, "user.pds.size", Err(Kind::NotPermitted)),
         (Deny, &here, LISTER, "user.pds.size", Err(Kind::NotPermitted)),
@@ -73,7 +83,7 @@ fn removing_the_drives_own_follows_the_same_rule() {
 fn other_programs_attributes_are_kept_as_tags() {
     let file = photo();
     let local = on_drive("sunset.jpg");
-    let put = |key: &str, value: &str| Ok(Change::PutTag { key: key.into(), value: value.into() });
+    let put = |key: &str, value: &str| Ok(put_tag(key, value));
     use SetFlags::{Any, Create, Replace};
     for (name, value, flags, expected) in [
         ("user.new", &b"v"[..], Any, put("xattr.user.new", "v")),
@@ -91,10 +101,7 @@ fn other_programs_attributes_are_kept_as_tags() {
         ("user.baloo.rating", b"good", Any, Err(Kind::Invalid)),
         ("user.xdg.referrer.url", b"https://a/", Any, put("xdg.referrer.url", "https://a/")),
         ("user.xdg.referrer.url", b"https://a/#b", Any, put("xdg.referrer.url", "b64:aHR0cHM6Ly9hLyNi")),
-        ("user.pds.tag.k", b"v", Any, Err(Kind::NotPermitted)),
-        ("user.pds.labels", b"[]", Any, Err(Kind::NotPermitted)),
-        ("user.xdg.tags", b"family", Any, Ok(Change::Ignore)),
-        ("user.xdg.tags", b"x", Any, Err(Kind::NotPermitted)),
+        ("user.pds.tag.pdsfs.mode", b"v", Any, Err(Kind::NotPermitted)),
         ("user.mime_type", b"x", Any, Err(Kind::NotPermitted)),
     ] {
         let change = set(Some(&file), &local, &Options::default(), name, value, flags, STRANGER);
@@ -102,23 +109,23 @@ fn other_programs_attributes_are_kept_as_tags() {
     }
     let removed =
         |name| remove(Some(&file), &local, &Options::default(), name, STRANGER).map_err(|e| e.kind());
-    assert_eq!(removed("user.foo"), Ok(Change::DeleteTag { key: "xattr.user.foo".into() }));
-    assert_eq!(removed("user.baloo.rating"), Ok(Change::DeleteTag { key: "rating".into() }));
+    assert_eq!(removed("user.foo"), Ok(delete_tag("xattr.user.foo")));
+    assert_eq!(removed("user.baloo.rating"), Ok(delete_tag("rating")));
     assert_eq!(removed("user.new"), Err(Kind::NoAttribute));
 }
 
 #[test]
 fn what_is_pending_counts_for_flags_and_removal() {
-    let pending = BTreeMap::from([("user.foo".to_owned(), b"bar".to_vec())]);
+    let pending = with_tag("xattr.user.foo", "bar");
     let local = draft("new", &pending);
     let options = Options::default();
     let set = |name, flags| set(None, &local, &options, name, b"v", flags, STRANGER).map_err(|e| e.kind());
     assert_eq!(set("user.foo", SetFlags::Create), Err(Kind::Exists));
     assert_eq!(set("user.new", SetFlags::Replace), Err(Kind::NoAttribute));
-    let put = Change::PutTag { key: "xattr.user.new".into(), value: "v".into() };
+    let put = put_tag("xattr.user.new", "v");
     assert_eq!(set("user.new", SetFlags::Create), Ok(put));
     let removed = |name| remove(None, &local, &options, name, STRANGER).map_err(|e| e.kind());
-    assert_eq!(removed("user.foo"), Ok(Change::DeleteTag { key: "xattr.user.foo".into() }));
+    assert_eq!(removed("user.foo"), Ok(delete_tag("xattr.user.foo")));
     assert_eq!(removed("user.gone"), Err(Kind::NoAttribute));
 }
 

@@ -1,0 +1,15 @@
+//! Extended attributes on a real mount, with the tools people have: what can be set, what it becomes on the drive,
+//! what is refused with which errno, and the commands for those without attr tools.
+//!
+//! | file | what it tries |
+//! |---|---|
+//! | `setting.rs` | each settable attribute, by getfattr, setfattr, attr and Python, before close, after it, after a remount |
+//! | `refusing.rs` | each errno of a set, a get and a remove |
+
+#![allow(clippy::unwrap_used)] // Also in the helpers of tests.
+
+#[path = "attributes/refusing.rs"]
+mod refusing;
+#[path = "attributes/setting.rs"]
+mod setting;
+mod support;

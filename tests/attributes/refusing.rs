@@ -1,0 +1,97 @@
+//! What is refused, with the errno of each case: by `setfattr`'s words and by Python's numbers.
+
+use crate::support::Mount;
+
+#[test]
+fn each_refusal_has_its_errno() {
+    let m = Mount::new();
+    m.quiet("echo x > mnt/f; mkdir mnt/d");
+    m.remount();
+    m.python(
+        r#"
+import os, errno
+def refused(number, call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        assert error.errno == number, (arguments, errno.errorcode[error.errno])
+    else:
+        raise AssertionError(f"{arguments} was not refused")
+
+labels = ",".join(str(n) for n in range(101)).encode()
+for path in ["mnt/f", "mnt/d"]:
+    for number, name, value in [
+        (errno.EPERM, "user.pds.file_id", b"other"),
+        (errno.EPERM, "user.pds.created_at", b"2020-01-01T00:00:00Z"),
+        (errno.EPERM, "user.pds.local_created_at", b"2020-01-01T00:00:00Z"),
+        (errno.EPERM, "user.pds.state", b"dirty"),
+        (errno.EPERM, "user.pds.tag.pdsfs.mode", b"644"),
+        (errno.EPERM, "user.pds.nobody_knows", b"x"),
+        (errno.EPERM, "user.checksum.sha1", b"00"),
+        (errno.EPERM, "user.mime_type", b"text/other"),
+        (errno.ERANGE, "user.pds.description", "é".encode() * 1025),
+        (errno.ERANGE, "user.pds.labels", b"l" * 129),
+        (errno.ERANGE, "user.pds.tag.k", b"v" * 2000),
+        (errno.ERANGE, "user.mine", b"v" * 2000),
+        (errno.ENOSPC, "user.pds.labels", labels),
+        (errno.EINVAL, "user.pds.labels", b"[1,2]"),
+        (errno.EINVAL, "user.pds.labels", b"\xff"),
+        (errno.EINVAL, "user.pds.starred", b"perhaps"),
+        (errno.EINVAL, "user.pds.hidden", b"2"),
+        (errno.EINVAL, "user.pds.user_tags", b"no json"),
+        (errno.EINVAL, "user.pds.tag.k", b"a#b"),
+        (errno.EINVAL, "user.pds.tag.k", b"\xff"),
+        (errno.EINVAL, "user.pds.local_modified_at", b"yesterday"),
+        (errno.EINVAL, "user.baloo.rating", b"11"),
+        (errno.ENOTSUP, "trusted.mine", b"x"),
+    ]:
+        refused(number, os.setxattr, path, name, value)
+    refused(errno.ENODATA, os.setxattr, path, "user.new", b"x", os.XATTR_REPLACE)
+    refused(errno.ENODATA, os.setxattr, path, "user.pds.labels", b"x", os.XATTR_REPLACE)
+    os.setxattr(path, "user.new", b"x", os.XATTR_CREATE)
+    os.setxattr(path, "user.pds.labels", b"x", os.XATTR_CREATE)
+    refused(errno.EEXIST, os.setxattr, path, "user.new", b"y", os.XATTR_CREATE)
+    refused(errno.EEXIST, os.setxattr, path, "user.pds.labels", b"y", os.XATTR_CREATE)
+    os.removexattr(path, "user.new")
+    refused(errno.ENODATA, os.removexattr, path, "user.new")
+    refused(errno.ENODATA, os.removexattr, path, "user.pds.description")
+    refused(errno.ENODATA, os.getxattr, path, "user.pds.description")
+    refused(errno.ENODATA, os.getxattr, path, "security.capability")
+    refused(errno.ENOTSUP, os.getxattr, path, "system.posix_acl_access")
+for name in ["user.pds.size", "user.pds.file_id"]:
+    refused(errno.EPERM, os.removexattr, "mnt/f", name)
+refused(errno.ENOTSUP, os.setxattr, "mnt", "user.mine", b"x")
+refused(errno.ENOTSUP, os.setxattr, "mnt", "user.pds.labels", b"x")
+"#,
+    );
+}
+
+#[test]
+fn a_hundred_labels_and_a_long_description_fit() {
+    let m = Mount::new();
+    m.quiet("echo x > mnt/f");
+    m.python(
+        r#"
+import os, json
+labels = [f"label {n}" for n in range(100)]
+os.setxattr("mnt/f", "user.pds.labels", json.dumps(labels).encode())
+assert json.loads(os.getxattr("mnt/f", "user.pds.labels")) == labels
+os.setxattr("mnt/f", "user.pds.description", "é".encode() * 1024)
+os.setxattr("mnt/f", "user.pds.tag.k", b"v" * 1999)
+"#,
+    );
+}
+
+#[test]
+fn a_mount_told_so_takes_none_or_only_shows_them() {
+    let m = Mount::with(&["--xattr=ro"]);
+    m.quiet("echo x > mnt/f");
+    m.remount();
+    m.sh("setfattr -n user.pds.labels -v a mnt/f").failed(1, &["Operation not permitted"]);
+    m.sh("setfattr -n user.mine -v a mnt/f").failed(1, &["Operation not permitted"]);
+    assert!(m.quiet("getfattr -d mnt/f").contains("user.pds.file_id"));
+    let m = Mount::with(&["--xattr=off"]);
+    m.quiet("echo x > mnt/f");
+    m.sh("setfattr -n user.mine -v a mnt/f").failed(1, &["not supported"]);
+    m.sh("getfattr -n user.pds.size mnt/f").failed(1, &["not supported"]);
+}
