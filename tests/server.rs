@@ -11,6 +11,8 @@ mod download;
 mod durability;
 #[path = "server/faults.rs"]
 mod faults;
+#[path = "server/revisions.rs"]
+mod revisions;
 #[path = "server/search.rs"]
 mod search;
 #[path = "server/tree.rs"]

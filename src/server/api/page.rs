@@ -19,7 +19,7 @@ use super::super::view::{self, Fields};
 use super::args::Args;
 
 /// Number of columns in [`ENTRY_COLUMNS`]; the keys come after them.
-const KEYS_AT: usize = 32;
+const KEYS_AT: usize = 31;
 
 /// An entry, and where it is in the order.
 type Keys = Vec<SqlValue>;
