@@ -38,11 +38,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+pub use self::account::register::Accounts;
+use self::account::register::Person;
+use self::account::session::{self, Pending};
 use self::account::{Drives, LOCAL_USER, NewDrive, Role, User};
+use self::api::consent::Guesses;
 use self::clock::Clock;
 pub use self::fault::{Fault, FaultAction, Faults};
 use self::reply::ApiError;
@@ -71,6 +75,8 @@ pub struct ServerOptions {
     pub public_url: Option<String>,
     /// The token clients must send; `None` makes a fresh random one at start.
     pub access_token: Option<String>,
+    /// Users, access keys and applications beside the server's own user.
+    pub accounts: Accounts,
     /// Life of part URLs in seconds (8.4).
     pub upload_url_secs: u64,
     /// Life of download URLs in seconds, when the request does not say (12.1).
@@ -100,6 +106,7 @@ impl ServerOptions {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             public_url: None,
             access_token: None,
+            accounts: Accounts::default(),
             upload_url_secs: 900,
             download_url_secs: 900,
             min_part_bytes: 102_400,
@@ -251,6 +258,9 @@ pub(crate) struct Service {
     options: ServerOptions,
     store: Store,
     drives: Drives,
+    accounts: Accounts,
+    pending: Pending,
+    guesses: Guesses,
     signer: Signer,
     clock: Clock,
     uploads: Uploads,
@@ -268,6 +278,7 @@ impl Service {
         let clock = Clock::default();
         let now = clock.now_ms();
         let total = options.drive_total_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        let people = options.accounts.users.clone();
         let (new_key, new_epoch) = (random(32)?, random(8)?);
         let (key, epoch) = store.write(move |c| {
             let first: bool = c.query_row("SELECT NOT EXISTS (SELECT 1 FROM drive)", [], |row| row.get(0))?;
@@ -279,6 +290,9 @@ impl Service {
                 user.default_drive = Some(DRIVE_ID);
                 user.save(c)?;
             }
+            for person in people {
+                settle_person(c, &person, now)?;
+            }
             if let Some(total) = total {
                 let total = if total == 0 { -1 } else { total };
                 c.execute("UPDATE drive SET total_bytes = ?2 WHERE id = ?1", params![DRIVE_ID, total])?;
@@ -289,12 +303,15 @@ impl Service {
             Some(token) => token.clone(),
             None => hex(&random(32)?),
         };
-        let drives = store.read(Drives::load)?;
+        let (drives, accounts) = (store.read(Drives::load)?, options.accounts.clone());
         let base_url = options.public_url.as_deref().unwrap_or(url).trim_end_matches('/').to_owned();
         Ok(Service {
             options,
             store,
             drives,
+            accounts,
+            pending: Pending::default(),
+            guesses: Guesses::default(),
             signer: Signer::new(key),
             clock,
             uploads: Uploads::default(),
@@ -306,8 +323,8 @@ impl Service {
         })
     }
 
-    fn domain_id(&self) -> &'static str {
-        "pdsfs"
+    fn domain_id(&self) -> &str {
+        &self.accounts.domain_id
     }
 
     /// 40 lower-case hexadecimal digits, the first eight a time (4.1).
@@ -383,6 +400,10 @@ impl Service {
     }
 
     fn try_housekeep(self: &Arc<Self>) -> Result<(), ApiError> {
+        let now = self.clock.now_secs();
+        if self.store.read(|c| session::any_dead(c, now))? {
+            self.store.write(move |c| session::reap(c, now))?;
+        }
         let oldest = self.oldest_upload_ms();
         let dead: Vec<String> = self.store.read(|c| {
             let mut statement = c.prepare_cached("SELECT id FROM upload WHERE created_at <= ?1")?;
@@ -412,6 +433,24 @@ impl Service {
         }
         self.store.bury()
     }
+}
+
+/// Makes or updates a user of the accounts file.
+fn settle_person(c: &Connection, person: &Person, now: i64) -> Result<(), ApiError> {
+    let fresh = || User::new(&person.user_id, person.role(), "system", now);
+    let mut user = account::find_user(c, &person.user_id)?.unwrap_or_else(fresh);
+    let keep = |new: &Option<String>, old: &str| new.clone().unwrap_or_else(|| old.to_owned());
+    user.nick_name = keep(&person.nick_name, &user.nick_name);
+    user.email = keep(&person.email, &user.email);
+    user.phone = keep(&person.phone, &user.phone);
+    if user.id != LOCAL_USER {
+        user.role = person.role();
+        user.enabled = person.enabled();
+    }
+    user.updated_at = now;
+    let total = person.total_size.and_then(|size| i64::try_from(size).ok()).unwrap_or(-1);
+    account::settle_user(c, &mut user, total)?;
+    Ok(())
 }
 
 fn random(len: usize) -> Result<Vec<u8>, ApiError> {

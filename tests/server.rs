@@ -5,6 +5,8 @@
 
 mod server_support;
 
+#[path = "server/accounts.rs"]
+mod accounts;
 #[path = "server/download.rs"]
 mod download;
 #[path = "server/durability.rs"]

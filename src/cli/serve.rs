@@ -12,7 +12,7 @@ use crate::config::paths::{self, Base};
 use crate::config::{Exit, Failure};
 use crate::error::Error;
 use crate::mount::signals::Signals;
-use crate::server::{Server, ServerOptions};
+use crate::server::{Accounts, Server, ServerOptions};
 
 /// Runs a PDS-compatible server until Ctrl-C. Prints one line when it is ready; the access token, new with
 /// each start, goes to a file that only you can read.
@@ -50,6 +50,15 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     token_file: Option<PathBuf>,
+    /// Users, access keys and applications: a JSON file, see the README. Without it there is one user
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Source",
+        env = "PDSFS_SERVE_ACCOUNTS",
+        hide_env_values = true
+    )]
+    accounts: Option<PathBuf>,
     #[command(flatten)]
     logging: LogFlags,
 }
@@ -69,6 +78,9 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     let token_file = args.token_file.clone().unwrap_or_else(|| data.join("token"));
     let mut options = ServerOptions::new(&data);
     options.listen = args.listen;
+    if let Some(file) = &args.accounts {
+        options.accounts = Accounts::read(file)?;
+    }
     options.public_url =
         args.public_url.as_deref().map(|url| check_endpoint("serve: --public-url", url)).transpose()?;
     if !args.listen.ip().is_loopback() {

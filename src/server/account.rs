@@ -3,6 +3,11 @@
 //! Rows are the truth; [`Drives`] keeps what each request asks of its drive in memory, and changes after the
 //! commit of whoever changes a row.
 
+pub mod assertion;
+pub mod key;
+pub mod register;
+pub mod session;
+
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
@@ -51,6 +56,16 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Nobody in particular, who may use what needs no token.
+    pub fn anonymous() -> Self {
+        Caller { user_id: String::new(), role: Role::User }
+    }
+
+    /// The service itself: AccessKeys and service tokens.
+    pub fn service() -> Self {
+        Caller { user_id: String::new(), role: Role::SuperAdmin }
+    }
+
     /// Whether they may use drives they do not own.
     pub fn is_admin(&self) -> bool {
         self.role >= Role::Admin
@@ -167,6 +182,25 @@ pub fn user(c: &Connection, id: &str) -> ApiResult<User> {
     find_user(c, id)?.ok_or_else(|| ApiError::not_found("User"))
 }
 
+/// Inserts or updates a user, and makes the default drive of one that has none. Gives that drive when it is new;
+/// the caller tells [`Drives`] after the commit.
+pub fn settle_user(c: &Connection, user: &mut User, total_bytes: i64) -> ApiResult<Option<i64>> {
+    let mut made = None;
+    if user.default_drive.is_none() {
+        let new = NewDrive { total_bytes, ..NewDrive::of("Default", &user.id, user.updated_at) };
+        made = Some(make_drive(c, None, &new)?);
+        user.default_drive = made;
+    }
+    user.save(c)?;
+    Ok(made)
+}
+
+/// Whether two secrets are the same, in time that tells nothing about them but their length.
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    let differences = a.iter().zip(b).fold(a.len() ^ b.len(), |all, (a, b)| all | usize::from(a ^ b));
+    differences == 0
+}
+
 /// What a request asks of its drive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DriveFacts {
@@ -205,6 +239,15 @@ impl Drives {
     /// Every drive's number.
     pub fn ids(&self) -> Vec<i64> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).keys().copied().collect()
+    }
+
+    /// Takes in a drive that was made, changed or (`None`) removed.
+    pub fn set(&self, id: i64, facts: Option<DriveFacts>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        match facts {
+            Some(facts) => known.insert(id, facts),
+            None => known.remove(&id),
+        };
     }
 }
 

@@ -4,14 +4,18 @@
 //! be called by `batch`, and knows nothing of HTTP but its status.
 
 mod args;
+mod auth;
 mod batch;
 mod bin;
 mod call;
 mod change;
+pub mod consent;
 mod create;
+mod domain;
 mod download;
 mod drive;
 mod list;
+mod oauth;
 mod page;
 mod read;
 mod revision;
@@ -23,19 +27,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::HttpBody;
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use tokio::sync::Semaphore;
 
 use self::args::Args;
+use self::auth::Credential;
 use self::call::Call;
 use super::Service;
-use super::account::{Caller, LOCAL_USER, Role};
 use super::data;
 use super::fault::{self, Faults};
 use super::reply::{ApiError, ApiResult, Reply, no_such_route};
@@ -47,6 +51,9 @@ const BODY_WAIT: Duration = Duration::from_secs(30);
 /// Requests whose bodies are read and worked on at once; bounds their memory together with the size.
 const MAX_IN_WORK: usize = 64;
 
+/// What a form says its type is.
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
+
 /// A handler.
 type Endpoint = fn(&Call) -> ApiResult<Reply>;
 
@@ -54,8 +61,16 @@ type Endpoint = fn(&Call) -> ApiResult<Reply>;
 const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("/v2/drive/get", drive::get),
     ("/v2/drive/get_default_drive", drive::get_default),
-    ("/v2/drive/list_my_drives", drive::list),
-    ("/v2/user/get", drive::user),
+    ("/v2/drive/list_my_drives", drive::list_mine),
+    ("/v2/drive/list_my_group_drive", drive::list_my_group),
+    ("/v2/drive/list", drive::list),
+    ("/v2/drive/search", drive::search),
+    ("/v2/drive/create", drive::create),
+    ("/v2/drive/update", drive::update),
+    ("/v2/drive/delete", drive::delete),
+    ("/v2/domain/get", domain::get),
+    ("/v2/domain/get_quota", domain::get_quota),
+    ("/v2/user/get", domain::user),
     ("/v2/file/create", create::create),
     ("/v2/file/get_upload_url", upload::get_upload_url),
     ("/v2/file/list_uploaded_parts", upload::list_uploaded_parts),
@@ -90,14 +105,25 @@ const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("/v2/batch", batch::batch),
 ];
 
+/// Endpoints that need no token: they give one.
+const ANONYMOUS: &[(&str, Endpoint)] = &[
+    ("/v2/oauth/token", oauth::token),
+    ("/v2/account/token", oauth::account_token),
+    ("/v2/account/revoke", oauth::revoke),
+];
+
 /// The handler of a path.
 fn endpoint(path: &str) -> Option<Endpoint> {
-    ENDPOINTS.iter().find(|(known, _)| *known == path).map(|(_, endpoint)| *endpoint)
+    ENDPOINTS.iter().chain(ANONYMOUS).find(|(known, _)| *known == path).map(|(_, endpoint)| *endpoint)
 }
 
 /// Whether a POST to this path is served.
 pub fn is_route(path: &str) -> bool {
     endpoint(path).is_some()
+}
+
+fn is_anonymous(path: &str) -> bool {
+    ANONYMOUS.iter().any(|(known, _)| *known == path)
 }
 
 /// What handlers of HTTP need.
@@ -112,6 +138,7 @@ pub fn router(service: Arc<Service>, faults: Arc<Faults>) -> Router {
     let front = Front { service: service.clone(), in_work: Arc::new(Semaphore::new(MAX_IN_WORK)) };
     let api = Router::new()
         .route("/v2/file/download", get(redirect))
+        .route("/v2/oauth/authorize", get(show_consent).post(answer_consent))
         .route("/v2/{*path}", post(call))
         .with_state(front);
     let data = Router::new()
@@ -147,70 +174,74 @@ async fn call(State(front): State<Front>, request: Request) -> Response {
         data::drain(request.into_body()).await;
         return no_such_route();
     };
-    let caller = match authorize(&front.service, request.headers()) {
-        Ok(caller) => caller,
+    let (parts, body) = request.into_parts();
+    let credential = match is_anonymous(parts.uri.path()) {
+        true => Ok(Credential::None),
+        false => Credential::of(&front.service, &parts),
+    };
+    let credential = match credential {
+        Ok(credential) => credential,
         Err(error) => {
-            data::drain(request.into_body()).await;
+            data::drain(body).await;
             return error.into_response();
         }
     };
-    answer(front, endpoint, caller, request).await.unwrap_or_else(IntoResponse::into_response)
+    let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM));
+    let work = move |service: Arc<Service>, body: Bytes| {
+        let caller = credential.settle(&service, &body)?;
+        let args = match is_form {
+            true => Args::from_query(&String::from_utf8_lossy(&body)),
+            false => Args::parse(&body)?,
+        };
+        Ok(endpoint(&Call { service, caller, args })?.into_response())
+    };
+    answer(front, body, work).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-async fn answer(front: Front, endpoint: Endpoint, caller: Caller, request: Request) -> ApiResult<Response> {
+/// Reads a body within bounds of size and time and works on it on a blocking thread.
+async fn answer(
+    front: Front,
+    body: Body,
+    work: impl FnOnce(Arc<Service>, Bytes) -> ApiResult<Response> + Send + 'static,
+) -> ApiResult<Response> {
     let _turn = front.in_work.acquire().await.map_err(|e| ApiError::internal("take requests", e))?;
     let too_large =
         || ApiError::new(413, "InvalidParameterOutOfRange.Body", "The request body is too large.");
-    if request.body().size_hint().lower() > MAX_BODY_BYTES as u64 {
-        data::drain(request.into_body()).await;
+    if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
+        data::drain(body).await;
         return Err(too_large());
     }
-    let body = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES);
-    let body = tokio::time::timeout(BODY_WAIT, body)
+    let body = tokio::time::timeout(BODY_WAIT, axum::body::to_bytes(body, MAX_BODY_BYTES))
         .await
         .map_err(|_| ApiError::new(408, "RequestTimeout", "The request body did not come in time."))?
         .map_err(|_| too_large())?;
     let service = front.service;
     // Parsing and printing JSON belongs there too: a page of a list is 200 KB.
-    let work = move || {
-        let call = Call { service, caller, args: Args::parse(&body)? };
-        Ok(endpoint(&call)?.into_response())
-    };
-    tokio::task::spawn_blocking(work).await.map_err(|error| ApiError::internal("finish its work", error))?
+    tokio::task::spawn_blocking(move || work(service, body))
+        .await
+        .map_err(|error| ApiError::internal("finish its work", error))?
 }
 
 /// `GET /v2/file/download` (12.3).
 async fn redirect(State(front): State<Front>, request: Request) -> Response {
-    let caller = match authorize(&front.service, request.headers()) {
-        Ok(caller) => caller,
-        Err(error) => return error.into_response(),
+    let (parts, body) = request.into_parts();
+    let work = move |service: Arc<Service>, body: Bytes| {
+        let caller = Credential::of(&service, &parts)?.settle(&service, &body)?;
+        let args = Args::from_query(parts.uri.query().unwrap_or_default());
+        let url = download::location(&Call { service, caller, args })?;
+        let url = HeaderValue::from_str(&url).map_err(|error| ApiError::internal("make the URL", error))?;
+        Ok((StatusCode::FOUND, [(LOCATION, url)]).into_response())
     };
-    let args = Args::from_query(request.uri().query().unwrap_or_default());
-    let call = Call { service: front.service, caller, args };
-    let url = tokio::task::spawn_blocking(move || download::location(&call)).await;
-    match url {
-        Ok(Ok(url)) => match HeaderValue::from_str(&url) {
-            Ok(url) => (axum::http::StatusCode::FOUND, [("location", url)]).into_response(),
-            Err(error) => ApiError::internal("make the URL", error).into_response(),
-        },
-        Ok(Err(error)) => error.into_response(),
-        Err(error) => ApiError::internal("finish its work", error).into_response(),
-    }
+    answer(front, body, work).await.unwrap_or_else(IntoResponse::into_response)
 }
 
-/// Checks the bearer token, in time that tells nothing about it.
-fn authorize(service: &Service, headers: &HeaderMap) -> ApiResult<Caller> {
-    let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let sent = sent.ok_or_else(ApiError::token)?;
-    let (sent, ours) = (sent.as_bytes(), service.access_token.as_bytes());
-    let differences =
-        sent.iter().zip(ours).fold(sent.len() ^ ours.len(), |all, (a, b)| all | usize::from(a ^ b));
-    if differences == 0 {
-        Ok(Caller { user_id: LOCAL_USER.to_owned(), role: Role::SuperAdmin })
-    } else {
-        Err(ApiError::token())
-    }
+/// `GET /v2/oauth/authorize`.
+async fn show_consent(State(front): State<Front>, request: Request) -> Response {
+    consent::show(&front.service, request.uri().query().unwrap_or_default())
+}
+
+/// `POST /v2/oauth/authorize`.
+async fn answer_consent(State(front): State<Front>, request: Request) -> Response {
+    let work = move |service: Arc<Service>, form: Bytes| Ok(consent::answer(&service, &form));
+    answer(front, request.into_body(), work).await.unwrap_or_else(IntoResponse::into_response)
 }

@@ -18,6 +18,11 @@ impl Clock {
             .saturating_add(self.offset_ms.load(Ordering::Relaxed))
     }
 
+    /// Now, in seconds since 1970.
+    pub fn now_secs(&self) -> i64 {
+        self.now_ms() / 1000
+    }
+
     /// Moves time forwards.
     pub fn advance(&self, by: Duration) {
         let by = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);

@@ -75,6 +75,36 @@ impl Signer {
         Ok(query)
     }
 
+    /// A text that only this server can have made for this purpose: what it says, and a signature.
+    pub fn seal(&self, purpose: &str, text: &str) -> String {
+        let signature = self.sealing(purpose, text).finalize().into_bytes();
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(text), URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    /// What a sealed text says; `None` when it is not ours or was made for something else.
+    pub fn unseal(&self, purpose: &str, sealed: &str) -> Option<String> {
+        let (text, signature) = sealed.split_once('.')?;
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        self.sealing(purpose, &text).verify_slice(&signature).ok()?;
+        Some(text)
+    }
+
+    fn sealing(&self, purpose: &str, text: &str) -> Hmac<Sha256> {
+        // No canonical form of a grant begins with this byte.
+        self.keyed(&[b"\0", purpose.as_bytes(), b"\0", text.as_bytes()])
+    }
+
+    fn keyed(&self, pieces: &[&[u8]]) -> Hmac<Sha256> {
+        // HMAC takes keys of every length; the empty key cannot happen and would verify nothing.
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key)
+            .unwrap_or_else(|_| Hmac::<Sha256>::new(&Default::default()));
+        for piece in pieces {
+            mac.update(piece);
+        }
+        mac
+    }
+
     fn mac(&self, grant: Grant<'_>, pairs: &[(String, String)]) -> Hmac<Sha256> {
         let mut sorted: Vec<_> = pairs.iter().collect();
         sorted.sort();
@@ -85,11 +115,7 @@ impl Signer {
             .append_pair("md5", grant.content_md5)
             .extend_pairs(sorted)
             .finish();
-        // HMAC takes keys of every length; the empty key cannot happen and would verify nothing.
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key)
-            .unwrap_or_else(|_| Hmac::<Sha256>::new(&Default::default()));
-        mac.update(canonical.as_bytes());
-        mac
+        self.keyed(&[canonical.as_bytes()])
     }
 }
 
@@ -131,6 +157,19 @@ mod tests {
         }
         let other_key = Signer::new(vec![8; 32]).url("", GRANT, &[("a", "b")], 100);
         assert_eq!(check(&other_key, GRANT, 0).err(), Some(403));
+    }
+
+    #[test]
+    fn a_sealed_text_opens_for_its_purpose_alone() {
+        let signer = Signer::new(vec![7; 32]);
+        let sealed = signer.seal("token", "ü 1");
+        assert_eq!(signer.unseal("token", &sealed).as_deref(), Some("ü 1"));
+        assert_eq!(signer.unseal("share", &sealed), None);
+        assert_eq!(Signer::new(vec![8; 32]).unseal("token", &sealed), None);
+        let (text, signature) = sealed.split_once('.').unwrap();
+        for wrong in ["", ".", text, &format!("{text}A.{signature}"), &format!("{text}.{signature}A")] {
+            assert_eq!(signer.unseal("token", wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::super::Service;
-use super::super::account::Caller;
+use super::super::account::{Caller, DriveFacts};
 use super::super::reply::{ApiError, ApiResult};
 use super::args::{Args, drive_number};
 
@@ -50,14 +50,32 @@ impl Call {
     }
 
     fn usable(&self, id: i64) -> ApiResult<i64> {
+        if !self.known(id)?.enabled {
+            return Err(ApiError::new(403, "ForbiddenDriveNotValid", "The drive is disabled."));
+        }
+        Ok(id)
+    }
+
+    /// The drive in a field, also when it is disabled.
+    pub fn any_drive(&self, key: &str) -> ApiResult<(i64, DriveFacts)> {
+        let id = self.args.drive_number(key)?;
+        Ok((id, self.known(id)?))
+    }
+
+    fn known(&self, id: i64) -> ApiResult<DriveFacts> {
         let drive = self.service.drives.get(id).ok_or_else(|| ApiError::not_found("DriveId"))?;
         if !self.caller.is_admin() && drive.owner != self.caller.user_id {
             return Err(ApiError::forbidden("Drive"));
         }
-        if !drive.enabled {
-            return Err(ApiError::new(403, "ForbiddenDriveNotValid", "The drive is disabled."));
+        Ok(drive)
+    }
+
+    /// Refuses everyone but administrators.
+    pub fn require_admin(&self) -> ApiResult<()> {
+        match self.caller.is_admin() {
+            true => Ok(()),
+            false => Err(ApiError::new(403, "Forbidden", "Only administrators may use this API.")),
         }
-        Ok(id)
     }
 
     /// The user a request is about: `user_id`, else the caller. Others than administrators ask about themselves.
