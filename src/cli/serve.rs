@@ -50,7 +50,7 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     token_file: Option<PathBuf>,
-    /// Users, access keys and applications: a JSON file, see the README. Without it there is one user
+    /// Users, access keys and applications, as JSON; see the README [default: none, one user]
     #[arg(
         long,
         value_name = "FILE",
