@@ -19,6 +19,7 @@ macro_rules! complain {
     }};
 }
 
+mod attr;
 mod find;
 pub mod info;
 mod logging;
@@ -67,6 +68,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Show everything known about a file
     Info(InfoArgs),
+    /// Show and change what is attached to a file: labels, description, tags
+    Attr(attr::AttrArgs),
     /// Find files by what the drive knows about them
     Find(find::FindArgs),
     /// Show what a mount is doing
@@ -115,6 +118,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Umount(args)) => umount::run(&args),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Info(args)) => Ok(info::run(&args.path, args.json)?),
+        Some(Command::Attr(args)) => attr::run(&args),
         Some(Command::Find(args)) => find::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Version) => {

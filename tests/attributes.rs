@@ -4,10 +4,13 @@
 //! | file | what it tries |
 //! |---|---|
 //! | `setting.rs` | each settable attribute, by getfattr, setfattr, attr and Python, before close, after it, after a remount |
+//! | `command.rs` | `pdsfs attr` and `pdsfs find` |
 //! | `refusing.rs` | each errno of a set, a get and a remove |
 
 #![allow(clippy::unwrap_used)] // Also in the helpers of tests.
 
+#[path = "attributes/command.rs"]
+mod command;
 #[path = "attributes/refusing.rs"]
 mod refusing;
 #[path = "attributes/setting.rs"]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use clap::{Arg, ArgAction};
+use clap::{Arg, ArgAction, Command};
 
 use super::command;
 use crate::config::Exit;
@@ -12,13 +12,23 @@ pub fn options() -> String {
     let mut out = String::new();
     let mut command = command();
     command.build();
-    for sub in command.get_subcommands().filter(|sub| sub.get_arguments().any(is_option)) {
-        let _ = writeln!(out, "#### `pdsfs {}`\n", sub.get_name());
+    tables(&command, "pdsfs", &mut out);
+    out.truncate(out.trim_end().len() + 1);
+    out
+}
+
+/// The tables of the commands below `command`, which is typed as `words`.
+fn tables(command: &Command, words: &str, out: &mut String) {
+    for sub in command.get_subcommands() {
+        let words = format!("{words} {}", sub.get_name());
         let mut headings: Vec<Option<&str>> = Vec::new();
         for arg in sub.get_arguments().filter(|arg| is_option(arg)) {
             if !headings.contains(&arg.get_help_heading()) {
                 headings.push(arg.get_help_heading());
             }
+        }
+        if !headings.is_empty() {
+            let _ = writeln!(out, "#### `{words}`\n");
         }
         for heading in headings {
             let args = sub.get_arguments().filter(|arg| is_option(arg) && arg.get_help_heading() == heading);
@@ -27,9 +37,8 @@ pub fn options() -> String {
             args.for_each(|arg| out.push_str(&row(arg)));
             out.push('\n');
         }
+        tables(sub, &words, out);
     }
-    out.truncate(out.trim_end().len() + 1);
-    out
 }
 
 /// How commands end, as a Markdown table.

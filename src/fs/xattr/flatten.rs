@@ -162,22 +162,30 @@ impl Walk<'_> {
         let labels = file.get("labels").map(value::labels).unwrap_or_default();
         let tags: Vec<_> = labels.into_iter().filter(|label| !label.contains(',')).collect();
         self.text("user.xdg.tags", &tags.join(","));
-        self.field("user.xdg.comment", file.get("description"));
+        self.written("user.xdg.comment", file.get("description"));
         self.field("user.mime_type", file.get("mime_type"));
         self.field("user.checksum.crc64", file.get("crc64_hash"));
         let hash_name = file.get("content_hash_name").and_then(value::text).unwrap_or_default();
         if hash_name.is_empty() || hash_name.eq_ignore_ascii_case("sha1") {
-            let hash = file.get("content_hash").and_then(value::text).unwrap_or_default();
-            self.text("user.checksum.sha1", &hash.to_ascii_lowercase());
+            // A hash is a word; what else a service might put there is shown under its own name.
+            let hash = file.get("content_hash").and_then(Value::as_str).unwrap_or_default();
+            if hash.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+                self.text("user.checksum.sha1", &hash.to_ascii_lowercase());
+            }
         }
     }
 
-    /// A field in which the service never puts a URL.
+    /// A field that has another name here, if it is there.
     fn field(&mut self, name: &str, value: Option<&Value>) {
-        if let Some(value) = value
-            && let Some(text) = value::text(value)
-        {
-            self.put(name, text.into_bytes(), value::is_scalar(value), false);
+        if let Some(value) = value {
+            self.nested(name, "", value);
+        }
+    }
+
+    /// As [`Walk::field`], for what a person wrote.
+    fn written(&mut self, name: &str, value: Option<&Value>) {
+        if let Some(text) = value.and_then(value::text) {
+            self.put(name, text.into_bytes(), true, false);
         }
     }
 

@@ -1,6 +1,7 @@
 //! Each row of the attribute table and each rule of listing, setting and removing, on File objects written
 //! from the samples of pds-api.md sections 16 to 18.
 
+mod any;
 mod listing;
 mod setting;
 mod values;
