@@ -24,10 +24,12 @@ mod hash;
 mod http;
 pub mod media;
 mod migrations;
+mod process;
 mod reply;
 mod search;
 mod sign;
 mod store;
+mod thumbnail;
 mod upload;
 mod view;
 
@@ -49,6 +51,7 @@ use self::account::{Drives, LOCAL_USER, NewDrive, Role, User};
 use self::api::consent::Guesses;
 use self::clock::Clock;
 pub use self::fault::{Fault, FaultAction, Faults};
+use self::process::Studio;
 use self::reply::ApiError;
 use self::sign::{Grant, Signer};
 use self::store::Store;
@@ -264,6 +267,7 @@ pub(crate) struct Service {
     signer: Signer,
     clock: Clock,
     uploads: Uploads,
+    studio: Studio,
     access_token: String,
     /// Start of signed URLs.
     base_url: String,
@@ -315,6 +319,7 @@ impl Service {
             signer: Signer::new(key),
             clock,
             uploads: Uploads::default(),
+            studio: Studio::default(),
             access_token,
             base_url,
             epoch: hex(&epoch),
@@ -378,6 +383,14 @@ impl Service {
         query.extend(kind.map(|kind| ("response-content-type", kind)));
         let grant = Grant { method: "GET", path: &path, content_type: "", content_md5: "" };
         self.signer.url(&self.base_url, grant, &query, self.expiry_secs(secs))
+    }
+
+    /// A signed URL of a picture made from a content; `secs` of 0 takes the default life.
+    fn picture_url(&self, content: &entry::Content, process: &str, secs: u64) -> String {
+        let secs = if secs == 0 { self.options.download_url_secs } else { secs };
+        let path = format!("/data/r/{}", content.revision_id);
+        let grant = Grant { method: "GET", path: &path, content_type: "", content_md5: "" };
+        self.signer.url(&self.base_url, grant, &[(process::PARAMETER, process)], self.expiry_secs(secs))
     }
 
     /// Seconds since 1970 when something that lives this long ends.

@@ -13,10 +13,10 @@ mod download;
 mod durability;
 #[path = "server/faults.rs"]
 mod faults;
-#[path = "server/revisions.rs"]
-mod revisions;
 #[path = "server/search.rs"]
 mod search;
+#[path = "server/thumbnails.rs"]
+mod thumbnails;
 #[path = "server/tree.rs"]
 mod tree;
 #[path = "server/uploads.rs"]

@@ -23,6 +23,7 @@ use tokio::task::spawn_blocking;
 use super::Service;
 use super::entry::Content;
 use super::hash::{Sha1State, from_hex, upper_hex};
+use super::process;
 use super::reply::{ApiError, ApiResult, DataError};
 use super::sign::{Grant, Query};
 use super::upload::{MAX_PART_NUMBER, PartTicket, PartWriter};
@@ -151,6 +152,9 @@ pub async fn get_object(State(service): State<Arc<Service>>, request: Request) -
 async fn send(service: Arc<Service>, parts: &axum::http::request::Parts) -> Result<Response, DataError> {
     let query = verify(&service, parts, "GET", "", "")?;
     let id = parts.uri.path().trim_start_matches("/data/r/").to_owned();
+    if let Some(process) = query.value(process::PARAMETER) {
+        return picture(service, id, process, parts.method != Method::HEAD).await;
+    }
     let range = text(&parts.headers, header::RANGE.as_str()).to_owned();
     let standard = text(&parts.headers, "x-oss-range-behavior") == "standard";
     let with_body = parts.method != Method::HEAD;
@@ -181,6 +185,25 @@ async fn send(service: Arc<Service>, parts: &axum::http::request::Parts) -> Resu
     Ok(response)
 }
 
+/// A picture made from a content, whole.
+async fn picture(
+    service: Arc<Service>,
+    id: String,
+    process: &str,
+    with_body: bool,
+) -> Result<Response, DataError> {
+    let finder = service.clone();
+    let content = spawn_blocking(move || finder.store.read(|c| find_revision(c, &id)));
+    let content = content.await.map_err(lost_thread)??.ok_or_else(DataError::no_such_key)?;
+    let blob = service.store.blob_path(&content.file);
+    let made = service.studio.make(process, &content.mime_type, &blob, content.size).await?;
+    let len = made.bytes.len().to_string();
+    let mut response = Response::new(if with_body { Body::from(made.bytes) } else { Body::empty() });
+    put_header(response.headers_mut(), "content-type", made.mime_type);
+    put_header(response.headers_mut(), "content-length", &len);
+    Ok(response)
+}
+
 fn read_at(file: &File, start: u64, len: usize) -> io::Result<Bytes> {
     let mut chunk = vec![0; len];
     file.read_exact_at(&mut chunk, start).map(|()| Bytes::from(chunk))
@@ -190,7 +213,7 @@ fn find_revision(c: &rusqlite::Connection, id: &str) -> ApiResult<Option<Content
     let sql =
         "SELECT r.seq, r.id, r.version, r.name, r.upload_id, r.content_type, r.mime_type, r.mime_extension,
             r.category, r.image_json, r.video_json, r.created_at, r.updated_at, r.keep_forever, r.description,
-            b.file, b.sha1, b.size, b.crc64
+            b.id, b.file, b.sha1, b.size, b.crc64
         FROM revision r JOIN blob b ON b.id = r.blob WHERE r.id = ?1";
     Ok(c.prepare_cached(sql)?.query_row([id], |row| Content::from_row(row, 0)).optional()?)
 }

@@ -1,16 +1,15 @@
 //! The recycle bin (pds-api.md 10.5). A trashed folder is one entry; what is below it is hidden with it.
 
 use rusqlite::{Connection, params};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::super::Service;
 use super::super::entry::{self, ENTRY_COLUMNS, ENTRY_TABLES, Entry, NewEntry};
 use super::super::feed::{self, Op};
 use super::super::reply::{ApiError, ApiResult, Reply};
-use super::super::view;
 use super::call::Call;
 use super::change::{not_root, require_empty};
-use super::read::fields;
+use super::read::{self, fields};
 
 /// `recyclebin/trash`.
 pub fn trash(call: &Call) -> ApiResult<Reply> {
@@ -107,8 +106,7 @@ pub fn list(call: &Call) -> ApiResult<Reply> {
             .last()
             .filter(|_| more)
             .map_or(String::new(), |last| format!("{}.{}", last.trashed_at.unwrap_or(0), last.seq));
-        let items: Vec<Value> =
-            entries.iter().map(|entry| view::file(service, c, entry, fields)).collect::<ApiResult<_>>()?;
+        let items = read::files(call, c, &entries, fields)?;
         Ok(Reply::ok(json!({"items": items, "next_marker": next})))
     })
 }

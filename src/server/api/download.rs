@@ -7,6 +7,7 @@ use super::super::clock::iso;
 use super::super::entry::{self, Content, Entry};
 use super::super::hash::upper_hex;
 use super::super::reply::{ApiError, ApiResult, Reply};
+use super::super::thumbnail;
 use super::call::Call;
 use super::revision;
 
@@ -48,9 +49,12 @@ pub fn get_download_url(call: &Call) -> ApiResult<Reply> {
 
 /// Where `GET /v2/file/download` redirects to.
 pub fn location(call: &Call) -> ApiResult<String> {
-    let Call { service, args: _, .. } = call;
+    let Call { service, args, .. } = call;
     let (entry, content) = service.store.read(|c| wanted(c, call))?;
-    Ok(service.download_url(&content, &entry.name, 0))
+    Ok(match thumbnail::of_download(args, &content)? {
+        Some(process) => service.picture_url(&content, process, 0),
+        None => service.download_url(&content, &entry.name, 0),
+    })
 }
 
 /// The file asked for, with its current or the named content.

@@ -105,7 +105,7 @@ pub fn scan(call: &Call) -> ApiResult<Reply> {
     listing.go_on(args, &digest)?;
     service.store.read(|c| {
         let page = listing.page(c)?;
-        let mut items = page.files(service, c, fields)?;
+        let mut items = page.files(call, c, fields)?;
         for item in items.iter_mut().filter_map(Value::as_object_mut).filter(|_| !is_all) {
             item.retain(|key, _| SCAN_FIELDS.contains(&key.as_str()) || is_asked(&asked, key));
         }
@@ -172,7 +172,7 @@ impl Filter {
         listing.go_on(&call.args, &digest)?;
         let page = listing.page(c)?;
         Ok(Reply::ok(json!({
-            "items": page.files(&call.service, c, fields)?,
+            "items": page.files(call, c, fields)?,
             "next_marker": page.marker(&digest),
             "punished_file_count": 0,
         })))

@@ -11,15 +11,16 @@ use rusqlite::{Connection, Row};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::super::Service;
 use super::super::entry::{ENTRY_COLUMNS, ENTRY_TABLES, Entry};
 use super::super::reply::{ApiError, ApiResult};
 use super::super::search::Sql;
-use super::super::view::{self, Fields};
+use super::super::view::Fields;
 use super::args::Args;
+use super::call::Call;
+use super::read;
 
 /// Number of columns in [`ENTRY_COLUMNS`]; the keys come after them.
-const KEYS_AT: usize = 31;
+const KEYS_AT: usize = 32;
 
 /// An entry, and where it is in the order.
 type Keys = Vec<SqlValue>;
@@ -48,8 +49,8 @@ pub struct Page {
 
 impl Page {
     /// The entries as File objects.
-    pub fn files(&self, service: &Service, c: &Connection, fields: Fields) -> ApiResult<Vec<Value>> {
-        self.entries.iter().map(|entry| view::file(service, c, entry, fields)).collect()
+    pub fn files(&self, call: &Call, c: &Connection, fields: Fields) -> ApiResult<Vec<Value>> {
+        read::files(call, c, &self.entries, fields)
     }
 
     /// The marker of the next page; empty after the last.

@@ -1,7 +1,11 @@
 //! One file's metadata: get, get_by_path (pds-api.md 9.1, 9.2).
 
-use super::super::entry;
+use rusqlite::Connection;
+use serde_json::Value;
+
+use super::super::entry::{self, Entry};
 use super::super::reply::{ApiError, ApiResult, Reply};
+use super::super::thumbnail::Thumbnails;
 use super::super::view::{self, Fields};
 use super::args::Args;
 use super::call::Call;
@@ -17,6 +21,24 @@ pub fn fields(args: &Args) -> ApiResult<Fields> {
     Ok(Fields { url_secs, ..Fields::parse(args.text("fields")?.unwrap_or_default()) })
 }
 
+/// An entry as the caller wants to see it, with thumbnails if they are asked for.
+pub fn file(call: &Call, c: &Connection, entry: &Entry, fields: Fields) -> ApiResult<Value> {
+    let mut file = view::file(&call.service, c, entry, fields)?;
+    Thumbnails::asked(&call.args)?.add(&call.service, entry, fields.url_secs, &mut file);
+    Ok(file)
+}
+
+/// The same of many.
+pub fn files(call: &Call, c: &Connection, entries: &[Entry], fields: Fields) -> ApiResult<Vec<Value>> {
+    let thumbnails = Thumbnails::asked(&call.args)?;
+    let one = |entry: &Entry| {
+        let mut file = view::file(&call.service, c, entry, fields)?;
+        thumbnails.add(&call.service, entry, fields.url_secs, &mut file);
+        Ok(file)
+    };
+    entries.iter().map(one).collect()
+}
+
 /// `file/get`, also as an older revision has it. A trashed file is described, with `trashed`.
 pub fn get(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
@@ -27,7 +49,7 @@ pub fn get(call: &Call) -> ApiResult<Reply> {
             entry.content()?;
             entry.content = Some(revision::find(c, entry.seq, revision)?);
         }
-        Ok(Reply::ok(view::file(service, c, &entry, fields)?))
+        Ok(Reply::ok(file(call, c, &entry, fields)?))
     })
 }
 
@@ -43,6 +65,6 @@ pub fn get_by_path(call: &Call) -> ApiResult<Reply> {
             let child = entry::child(c, entry.seq, name)?;
             entry = child.ok_or_else(|| ApiError::not_found("File"))?;
         }
-        Ok(Reply::ok(view::file(service, c, &entry, fields)?))
+        Ok(Reply::ok(file(call, c, &entry, fields)?))
     })
 }

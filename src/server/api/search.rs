@@ -115,7 +115,7 @@ impl Asked {
                 ]);
                 URL_SAFE_NO_PAD.encode(parts.to_string())
             });
-            let mut body = json!({"items": page.files(service, c, fields)?, "next_marker": marker});
+            let mut body = json!({"items": page.files(call, c, fields)?, "next_marker": marker});
             if count {
                 body["total_count"] = listing.count(c)?.into();
             }
