@@ -19,6 +19,8 @@
 
 pub mod evict;
 pub mod extents;
+pub mod index;
+pub mod recency;
 pub mod store;
 
 use std::fs::File;
@@ -26,7 +28,7 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate};
 use tokio::sync::Notify;
@@ -34,6 +36,7 @@ use tokio::sync::futures::Notified;
 
 use crate::error::{Error, Kind, Result};
 use extents::ExtentSet;
+use recency::Recency;
 
 /// Locks a plain mutex. A panic elsewhere while holding it was a bug of ours that was reported there; the
 /// data of these locks is never left half changed, so the others go on.
@@ -47,8 +50,9 @@ pub struct Content {
     path: Mutex<PathBuf>,
     state: RwLock<State>,
     grown: Notify,
-    /// Bumped by the store at each use, for eviction.
-    last_used: AtomicU64,
+    recency: Mutex<Recency>,
+    /// The store's, which counts uses; none before the store has it.
+    clock: OnceLock<Arc<AtomicU64>>,
     /// Where a clean content leaves its extents when nobody has it open any more.
     shelf: Mutex<Option<Arc<Shelf>>>,
 }
@@ -63,15 +67,15 @@ struct Shelf {
 struct Kept {
     path: PathBuf,
     present: ExtentSet,
-    last_used: u64,
+    recency: Recency,
+    changes: u64,
 }
 
 impl Drop for Content {
     fn drop(&mut self) {
         let shelf = self.shelf.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(shelf) = shelf {
-            *lock(&shelf.kept) =
-                Kept { path: self.path(), present: self.present(), last_used: self.last_used() };
+            *lock(&shelf.kept) = self.kept();
         }
     }
 }
@@ -84,6 +88,10 @@ struct State {
     dirty: bool,
     /// How often the content became that of another revision.
     generation: u64,
+    /// How often extents came or went.
+    changes: u64,
+    /// Handles whose reads the kernel answers from the local file by itself: no hole may be made meanwhile.
+    lent: u32,
 }
 
 impl Content {
@@ -125,9 +133,10 @@ impl Content {
         Content {
             file: Arc::new(file),
             path: Mutex::new(path.to_owned()),
-            state: RwLock::new(State { present, backed_len, dirty, generation: 0 }),
+            state: RwLock::new(State { present, backed_len, dirty, generation: 0, changes: 0, lent: 0 }),
             grown: Notify::new(),
-            last_used: AtomicU64::new(0),
+            recency: Mutex::default(),
+            clock: OnceLock::new(),
             shelf: Mutex::new(None),
         }
     }
@@ -138,10 +147,12 @@ impl Content {
     /// # Errors
     /// The local disk cannot be read.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<bool> {
+        let range = offset..offset + buffer.len() as u64;
         let state = self.state();
-        if !state.missing(offset..offset + buffer.len() as u64).is_empty() {
+        if !state.has(range.clone()) {
             return Ok(false);
         }
+        self.touch(range);
         read_or_zero(&self.file, buffer, offset)?;
         Ok(true)
     }
@@ -205,6 +216,8 @@ impl Content {
                 }
                 at = range.end;
             }
+            state.changes += 1;
+            self.touch(offset..at);
         }
         self.grown.notify_waiters();
         Ok(true)
@@ -280,16 +293,18 @@ impl Content {
         size
     }
 
-    /// Gives the space of a clean range back; the bytes are missing afterwards. Does nothing to dirty content.
+    /// Gives the space of a clean range back; the bytes are missing afterwards. Does nothing to content that
+    /// is dirty or lent.
     ///
     /// # Errors
     /// The local disk refuses.
     pub fn evict(&self, range: Range<u64>) -> Result<()> {
         let mut state = self.state_mut();
-        if state.dirty {
+        if state.dirty || state.lent > 0 {
             return Ok(());
         }
         state.present.remove(range.clone());
+        state.changes += 1;
         self.punch(range)
     }
 
@@ -335,6 +350,7 @@ impl Content {
         let mut state = self.state_mut();
         state.dirty = false;
         state.generation += 1;
+        state.changes += 1;
         state.backed_len = len;
         // Holes of the local file are zeros of the drive's revision: reading them needs no fetch.
         state.present.insert(0..len);
@@ -343,6 +359,29 @@ impl Content {
     /// About to be changed here: not to be evicted any more.
     pub fn mark_dirty(&self) {
         self.state_mut().dirty = true;
+    }
+
+    /// Lends the local file to the kernel when every byte is there and true; it stays as it is until
+    /// [`Content::give_back`].
+    pub fn lend(&self) -> Option<Arc<File>> {
+        let mut state = self.state_mut();
+        let is_complete = state.present.contains(0..state.backed_len);
+        if state.dirty || !is_complete {
+            return None;
+        }
+        state.lent += 1;
+        Some(Arc::clone(&self.file))
+    }
+
+    /// Ends a [`Content::lend`].
+    pub fn give_back(&self) {
+        let mut state = self.state_mut();
+        state.lent = state.lent.saturating_sub(1);
+    }
+
+    /// Whether the kernel has the local file.
+    pub fn is_lent(&self) -> bool {
+        self.state().lent > 0
     }
 
     /// Whether it holds bytes that only this machine has.
@@ -395,12 +434,22 @@ impl Content {
         *lock(&self.shelf) = shelf;
     }
 
-    fn touch(&self, tick: u64) {
-        self.last_used.store(tick, Ordering::Relaxed);
+    /// Takes what was kept of it: it goes on as that.
+    fn resume(&self, kept: Kept) {
+        *lock(&self.recency) = kept.recency;
+        self.state_mut().changes = kept.changes;
     }
 
-    fn last_used(&self) -> u64 {
-        self.last_used.load(Ordering::Relaxed)
+    fn kept(&self) -> Kept {
+        let state = self.state();
+        let (present, changes) = (state.present.clone(), state.changes);
+        Kept { path: self.path(), present, recency: lock(&self.recency).clone(), changes }
+    }
+
+    fn touch(&self, range: Range<u64>) {
+        if let Some(clock) = self.clock.get() {
+            lock(&self.recency).touch(range, clock.fetch_add(1, Ordering::Relaxed));
+        }
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -413,12 +462,15 @@ impl Content {
 }
 
 impl State {
+    fn has(&self, range: Range<u64>) -> bool {
+        self.present.contains(range.start..range.end.min(self.backed_len))
+    }
+
     fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
-        let end = range.end.min(self.backed_len);
-        if range.start >= end || self.present.contains(range.start..end) {
+        if self.has(range.clone()) {
             return Vec::new();
         }
-        self.present.missing(range.start..end)
+        self.present.missing(range.start..range.end.min(self.backed_len))
     }
 }
 

@@ -106,7 +106,7 @@
 //!   DriveFs::recovering, DirHandle::entries
 //!     > DriveFs::bodies
 //!       > a body's state
-//!         > tree | store | a draft's state
+//!         > tree | store (its index > its map) | a draft's state
 //!           > a content's state
 //!   Remote's list of fetches > a content's state
 //!   leaves: tree, journal, handles, windows, a content's state
@@ -134,8 +134,8 @@
 //! - Hard links, symbolic links, devices: the drive has files and folders, and says EPERM otherwise.
 //! - A second kind of buffer for small files, or for streams.
 //!
-//! Not there yet, and meant to fit in without moving anything: the cache and the listings across mounts (both
-//! start empty now), telling the kernel of remote changes (it asks again after `--attr-timeout`), modes and
+//! Not there yet, and meant to fit in without moving anything: the listings across mounts (they start empty
+//! now), telling the kernel of remote changes (it asks again after `--attr-timeout`), modes and
 //! owners on the drive (kept while mounted), continuing an upload of an earlier run in its middle (it is sent
 //! again from the local copy), and closing before the drive has everything.
 

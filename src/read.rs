@@ -24,10 +24,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{Mutex as AsyncMutex, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::{Budget, Share};
+use crate::content::store::keep::Sync;
 use crate::content::store::{Key, Store};
 use crate::content::{Content, lock};
 use crate::error::{Error, Kind, Result};
@@ -56,6 +58,11 @@ const AHEAD_CONNECTIONS: usize = 3;
 /// Leases kept after the last close of a file: who looks at a file again soon needs no other.
 const MAX_LEASES: usize = 4096;
 
+/// Time between two records of what is cached.
+const RECORD_EVERY: Duration = Duration::from_secs(5);
+/// How long the end of a mount may take to make the cache durable.
+const LAST_SYNC: Duration = Duration::from_secs(2);
+
 /// How long to wait.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -75,6 +82,8 @@ pub struct Reader {
     /// Bytes that came in since the start.
     fetched: AtomicU64,
     tasks: TaskTracker,
+    /// Records what is cached.
+    keeper: Mutex<Option<JoinHandle<()>>>,
     stop: CancellationToken,
     runtime: tokio::runtime::Handle,
 }
@@ -182,6 +191,8 @@ impl Reader {
         patience: Patience,
         runtime: tokio::runtime::Handle,
     ) -> Arc<Self> {
+        let stop = CancellationToken::new();
+        let keeper = runtime.spawn(keep(Arc::clone(&store), stop.clone()));
         Arc::new(Reader {
             ahead: Semaphore::new((pds.connections() * AHEAD_CONNECTIONS / 4).max(1)),
             pds,
@@ -191,7 +202,8 @@ impl Reader {
             leases: Mutex::default(),
             fetched: AtomicU64::new(0),
             tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            keeper: Mutex::new(Some(keeper)),
+            stop,
             runtime,
         })
     }
@@ -456,11 +468,39 @@ impl Reader {
         self.fetched.load(Ordering::Relaxed)
     }
 
-    /// Ends all fetches and waits for their tasks.
+    /// Ends all fetches, waits for their tasks, and records what is cached.
     pub async fn stop(&self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        let keeper = lock(&self.keeper).take();
+        if let Some(keeper) = keeper {
+            // A panic in it has been told; the cache is then found as it was recorded last.
+            let _ = keeper.await;
+        }
+        tokio::task::block_in_place(|| self.store.checkpoint(Sync::Until(Instant::now() + LAST_SYNC)));
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // Also where nobody asked it to stop: the keeper holds the store, and with it the directories.
+        self.stop.cancel();
+    }
+}
+
+/// Records what is cached, now and then, so that the next mount finds it also when this process is killed.
+async fn keep(store: Arc<Store>, stop: CancellationToken) {
+    let mut pause = RECORD_EVERY;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let started = Instant::now();
+        tokio::task::block_in_place(|| store.checkpoint(Sync::Rested));
+        // Never more than a small part of the time, however slow the disk.
+        pause = RECORD_EVERY.max(started.elapsed() * 20);
     }
 }
 

@@ -35,7 +35,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("axum", &["server"]),
     ("hyper", &["server"]),
     ("hyper_util", &["server"]),
-    ("rusqlite", &["server", "write", "tree"]),
+    ("rusqlite", &["server", "write", "tree", "content"]),
     ("clap", &["cli"]),
     ("indicatif", &["cli"]),
 ];

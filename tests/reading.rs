@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // Also in the helpers of tests.
 
+#[path = "reading/cache.rs"]
+mod cache;
 #[path = "reading/cost.rs"]
 mod cost;
 #[path = "reading/patience.rs"]
@@ -27,7 +29,7 @@ const MIB: usize = 1024 * KIB;
 struct Scene {
     client: Option<Direct>,
     bed: Bed,
-    _local: tempfile::TempDir,
+    local: tempfile::TempDir,
 }
 
 fn roomy() -> Tuning {
@@ -50,7 +52,26 @@ impl Scene {
         let bed = Bed::with(|options| options.min_part_bytes = 64);
         let local = tempfile::tempdir().unwrap();
         let client = Some(Direct::new(&bed.server, &local.path().join("client"), tuning));
-        Scene { client, bed, _local: local }
+        Scene { client, bed, local }
+    }
+
+    /// Ends the client and begins another on the same directories.
+    fn remount(self) -> Self {
+        self.remount_after(|_| {})
+    }
+
+    fn remount_after(self, meanwhile: impl FnOnce(&Self)) -> Self {
+        meanwhile(&self);
+        let Scene { client, bed, local } = self;
+        Scene { client: client.map(Disk::remount), bed, local }
+    }
+
+    fn remount_as(mut self, tuning: Tuning) -> Self {
+        if let Some(client) = self.client.take() {
+            client.end();
+        }
+        self.client = Some(Direct::new(&self.bed.server, &self.local.path().join("client"), tuning));
+        self
     }
 
     fn client(&self) -> &Direct {

@@ -1,24 +1,22 @@
 //! Which cached bytes to give back when space is needed. Pure: the store does what is decided here.
 //!
-//! Whole contents go, the one not used for the longest time first. A content in use is only taken when
-//! nothing else is left; its readers then fetch again.
+//! Regions of contents go, the one not used for the longest time first, whether its file is open or not: who
+//! still wants them fetches again.
 
-/// A clean content as eviction sees it.
+/// A region of a clean content as eviction sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate<K> {
-    /// Which content.
+    /// Which region of which content.
     pub key: K,
     /// The store's clock at its last use.
     pub last_used: u64,
     /// Bytes it would give back.
     pub bytes: u64,
-    /// Someone holds it open.
-    pub in_use: bool,
 }
 
-/// Chooses contents to evict until `need` bytes are free; fewer when there are not enough.
+/// Chooses regions to evict until `need` bytes are free; fewer when there are not enough.
 pub fn choose<K: Clone>(candidates: &mut [Candidate<K>], need: u64) -> Vec<K> {
-    candidates.sort_by_key(|candidate| (candidate.in_use, candidate.last_used));
+    candidates.sort_by_key(|candidate| candidate.last_used);
     let mut freed = 0;
     let mut victims = Vec::new();
     for candidate in candidates.iter().filter(|candidate| candidate.bytes > 0) {
@@ -46,15 +44,15 @@ pub fn shortfall(cached: u64, incoming: u64, limit: u64, disk_free: u64, min_fre
 mod tests {
     use super::*;
 
-    fn candidate(key: u32, last_used: u64, bytes: u64, in_use: bool) -> Candidate<u32> {
-        Candidate { key, last_used, bytes, in_use }
+    fn candidate(key: u32, last_used: u64, bytes: u64) -> Candidate<u32> {
+        Candidate { key, last_used, bytes }
     }
 
     #[test]
-    fn the_oldest_goes_first_and_the_used_last() {
-        let mut all = [candidate(1, 9, 10, false), candidate(2, 1, 10, true), candidate(3, 5, 10, false)];
-        assert_eq!(choose(&mut all, 15), vec![3, 1]);
-        assert_eq!(choose(&mut all, 25), vec![3, 1, 2]);
+    fn the_oldest_goes_first() {
+        let mut all = [candidate(1, 9, 10), candidate(2, 1, 10), candidate(3, 5, 10), candidate(4, 0, 0)];
+        assert_eq!(choose(&mut all, 15), vec![2, 3]);
+        assert_eq!(choose(&mut all, 100), vec![2, 3, 1]);
         assert_eq!(choose(&mut all, 0), Vec::<u32>::new());
     }
 

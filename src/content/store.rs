@@ -1,33 +1,35 @@
 //! All contents of one drive on this machine: clean ones by revision in the cache directory, drafts in the
 //! state directory.
 //!
-//! One process owns a drive's directories (a file lock in each). Clean contents live as long as the process:
-//! the cache starts empty. A clean content that nobody uses keeps its bytes and extents but no descriptor, so
-//! the number of cached files is not bounded by that of open ones. Drafts are deleted only by
-//! [`Store::discard`], and by [`Store::sweep`] at the start.
+//! One process owns a drive's directories (a file lock in each). Clean contents outlive the process ([`keep`])
+//! within the bounds of the cache ([`room`]). A clean content that nobody uses keeps its bytes and extents but
+//! no descriptor, so the number of cached files is not bounded by that of open ones. Drafts are deleted only
+//! by [`Store::discard`], and by [`Store::sweep`] at the start.
 //!
-//! Locking: `inner` is a leaf and held for map work only; local disk I/O of eviction happens outside it.
+//! Locking: `index` > `pinned` > `inner` > a shelf or a content's state. `index` is held for local disk I/O,
+//! `inner` for map work and for making holes in contents that nobody has open.
 
-use std::collections::HashMap;
+pub mod keep;
+mod place;
+mod room;
+
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::time::Instant;
 
-use rustix::fs::{FlockOperation, flock, statvfs};
-
-use super::evict::{self, Candidate};
 use super::extents::ExtentSet;
-use super::{Content, Shelf, lock};
+use super::index::Index;
+use super::{Content, Kept, Shelf, lock};
 use crate::config::MinFree;
 use crate::error::{Error, Kind, Result};
 use crate::pds::model::{FileId, RevisionId};
+use place::{make_dir, own, remove};
 
 /// Which content: one revision of one file.
 pub type Key = (FileId, RevisionId);
-
-/// Given back at once when the local disk is full, so that a large write does not ask for each request.
-const GIVE_BACK_BYTES: u64 = 16 << 20;
 
 /// How much the cache may hold.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +45,29 @@ struct Record {
     shelf: Arc<Shelf>,
     /// Alive while someone uses it.
     content: Weak<Content>,
+    /// What the index says of it; `None` when it is not there.
+    recorded: Option<Recorded>,
+}
+
+/// What the index says of a content.
+#[derive(Clone, Copy, Debug)]
+struct Recorded {
+    /// The content's count of changes then.
+    changes: u64,
+    /// The store's clock then.
+    used: u64,
+    at: Instant,
+    is_synced: bool,
 }
 
 impl Record {
+    fn kept(&self) -> Kept {
+        match self.content.upgrade() {
+            Some(content) => content.kept(),
+            None => lock(&self.shelf.kept).clone(),
+        }
+    }
+
     fn present_bytes(&self) -> u64 {
         match self.content.upgrade() {
             Some(content) => content.present_bytes(),
@@ -53,11 +75,8 @@ impl Record {
         }
     }
 
-    fn last_used(&self) -> u64 {
-        match self.content.upgrade() {
-            Some(content) => content.last_used(),
-            None => lock(&self.shelf.kept).last_used,
-        }
+    fn is_lent(&self) -> bool {
+        self.content.upgrade().is_some_and(|content| content.is_lent())
     }
 }
 
@@ -66,8 +85,13 @@ pub struct Store {
     cache_dir: PathBuf,
     drafts_dir: PathBuf,
     limits: Limits,
+    /// `None` when the disk refused one: then the cache ends with the process.
+    index: Mutex<Option<Index>>,
     inner: Mutex<HashMap<Key, Record>>,
-    clock: AtomicU64,
+    /// Files whose contents are not given back.
+    pinned: Mutex<HashSet<FileId>>,
+    /// Counts uses.
+    clock: Arc<AtomicU64>,
     names: AtomicU64,
     /// Bytes that came in since the bounds were last looked at.
     unchecked: AtomicU64,
@@ -75,32 +99,32 @@ pub struct Store {
 }
 
 impl Store {
-    /// Takes the directories, making them when missing, and empties the cache.
+    /// Takes the directories, making them when missing, and what is cached there.
     ///
     /// # Errors
     /// [`Kind::Busy`] when another process owns one of them; [`Kind::Local`] when the disk refuses.
     pub fn open(cache_dir: &Path, state_dir: &Path, limits: Limits) -> Result<Self> {
         let drafts_dir = state_dir.join("drafts");
-        let clean_dir = cache_dir.join("content");
+        let content_dir = cache_dir.join("content");
         make_dir(&drafts_dir)?;
-        make_dir(cache_dir)?;
+        make_dir(&content_dir)?;
         let locks = [own(cache_dir)?, own(state_dir)?];
-        match std::fs::remove_dir_all(&clean_dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::io("empty the cache directory", error).on(clean_dir.display()));
-            }
-            _ => make_dir(&clean_dir)?,
-        }
-        Ok(Store {
-            cache_dir: clean_dir,
+        let (index, records) = keep::take_up(cache_dir, &content_dir);
+        let last_used = records.iter().map(|(_, record)| record.kept().recency.last()).max();
+        let store = Store {
+            cache_dir: content_dir,
             drafts_dir,
             limits,
-            inner: Mutex::default(),
-            clock: AtomicU64::new(1),
+            index: Mutex::new(index),
+            inner: Mutex::new(records.into_iter().collect()),
+            pinned: Mutex::default(),
+            clock: Arc::new(AtomicU64::new(last_used.unwrap_or(0) + 1)),
             names: AtomicU64::new(0),
-            unchecked: AtomicU64::new(0),
+            // Looks at the bounds with the first byte: they may be others than the last mount's.
+            unchecked: AtomicU64::new(u64::MAX / 2),
             _locks: locks,
-        })
+        };
+        Ok(store)
     }
 
     /// The content of a revision of `len` bytes; empty when nothing of it is cached.
@@ -109,25 +133,34 @@ impl Store {
     /// The local disk refuses a new file.
     pub fn clean(&self, key: &Key, len: u64) -> Result<Arc<Content>> {
         let mut inner = lock(&self.inner);
-        if let Some(record) = inner.get(key) {
+        if let Some(record) = inner.get_mut(key) {
             if let Some(content) = record.content.upgrade() {
-                self.touch(&content);
                 return Ok(content);
             }
             let kept = lock(&record.shelf.kept).clone();
-            if let Ok(content) = Content::reopen(&kept.path, kept.present, len, false) {
-                return Ok(self.shelve(&mut inner, key.clone(), Arc::new(content)));
+            if let Ok(content) = Content::reopen(&kept.path, kept.present.clone(), len, false) {
+                content.resume(kept);
+                let recorded = record.recorded;
+                return Ok(self.shelve(&mut inner, key.clone(), Arc::new(content), recorded));
             }
         }
         let content = Content::create(&self.cache_dir.join(self.fresh_name()), len, false)?;
-        Ok(self.shelve(&mut inner, key.clone(), Arc::new(content)))
+        Ok(self.shelve(&mut inner, key.clone(), Arc::new(content), None))
     }
 
-    fn shelve(&self, inner: &mut HashMap<Key, Record>, key: Key, content: Arc<Content>) -> Arc<Content> {
+    fn shelve(
+        &self,
+        inner: &mut HashMap<Key, Record>,
+        key: Key,
+        content: Arc<Content>,
+        recorded: Option<Recorded>,
+    ) -> Arc<Content> {
         let shelf = Arc::new(Shelf::default());
         content.set_shelf(Some(Arc::clone(&shelf)));
-        self.touch(&content);
-        inner.insert(key, Record { shelf, content: Arc::downgrade(&content) });
+        // Adopted a second time, it has the clock already.
+        let _ = content.clock.set(Arc::clone(&self.clock));
+        content.touch(0..1);
+        inner.insert(key, Record { shelf, content: Arc::downgrade(&content), recorded });
         content
     }
 
@@ -145,13 +178,15 @@ impl Store {
     /// # Errors
     /// The local disk refuses.
     pub fn reclaim(&self, key: &Key, content: &Arc<Content>) -> Result<()> {
+        let mut index = lock(&self.index);
+        self.strike(&mut index, std::iter::once(key))?;
         content.mark_dirty();
         content.set_shelf(None);
         let mut inner = lock(&self.inner);
         if inner.get(key).is_some_and(|record| record.content.as_ptr() == Arc::as_ptr(content)) {
             inner.remove(key);
         }
-        drop(inner);
+        drop((inner, index));
         self.relocate_or_keep(content, &self.drafts_dir)
     }
 
@@ -161,14 +196,20 @@ impl Store {
         if let Err(error) = self.relocate_or_keep(content, &self.cache_dir) {
             tracing::debug!(%error, "a completed draft is not kept as cache");
         }
-        self.shelve(&mut lock(&self.inner), key, Arc::clone(content));
+        self.shelve(&mut lock(&self.inner), key, Arc::clone(content), None);
     }
 
     /// The same bytes are known as another revision now.
     pub fn rename(&self, from: &Key, to: Key) {
+        let mut index = lock(&self.index);
+        if let Err(error) = self.strike(&mut index, std::iter::once(from)) {
+            // The bytes stay what they were called before; they are fetched again if need be.
+            tracing::debug!(%error, "cached bytes do not get their new name");
+            return;
+        }
         let mut inner = lock(&self.inner);
         if let Some(record) = inner.remove(from) {
-            inner.insert(to, record);
+            inner.insert(to, Record { recorded: None, ..record });
         }
     }
 
@@ -177,83 +218,24 @@ impl Store {
         lock(&self.inner).get(key).map_or(0, Record::present_bytes)
     }
 
-    /// Deletes a draft's local file; who has it open may still read it.
-    pub fn discard(&self, content: &Content) {
-        remove(&content.path());
-    }
-
-    /// Makes room for `incoming` bytes of cache by evicting. Does local disk I/O. Looks at the bounds once
-    /// per 1/64 of the limit (at most 64 MiB), because looking costs a walk over all contents.
-    pub fn make_room(&self, incoming: u64) {
-        self.keep_bounds(incoming, incoming);
-    }
-
-    /// As [`Store::make_room`] for `adopted` bytes that are here already: what was written becomes cache.
-    pub fn trim(&self, adopted: u64) {
-        self.keep_bounds(adopted, 0);
-    }
-
-    fn keep_bounds(&self, unchecked: u64, incoming: u64) {
-        let every = (self.limits.cache_bytes / 64).min(64 * 1024 * 1024);
-        if self.unchecked.fetch_add(unchecked, Ordering::Relaxed) + unchecked < every {
-            return;
-        }
-        self.unchecked.store(0, Ordering::Relaxed);
-        let (disk_free, min_free) = self.disk_space();
-        let mut candidates = self.candidates();
-        let cached = candidates.iter().map(|candidate| candidate.bytes).sum();
-        let need = evict::shortfall(cached, incoming, self.limits.cache_bytes, disk_free, min_free);
-        if need > 0 {
-            self.evict_all(evict::choose(&mut candidates, need));
-        }
-    }
-
-    /// The local disk is full: gives clean bytes back, `bytes` at least or all there are. Whether there were
-    /// any. Does local disk I/O.
-    pub fn give_back(&self, bytes: u64) -> bool {
-        let victims = evict::choose(&mut self.candidates(), bytes.max(GIVE_BACK_BYTES));
-        let any = !victims.is_empty();
-        self.evict_all(victims);
-        any
-    }
-
-    fn candidates(&self) -> Vec<Candidate<Key>> {
-        let candidate = |(key, record): (&Key, &Record)| Candidate {
-            key: key.clone(),
-            last_used: record.last_used(),
-            bytes: record.present_bytes(),
-            in_use: record.content.strong_count() > 0,
-        };
-        lock(&self.inner).iter().map(candidate).collect()
-    }
-
-    fn evict_all(&self, victims: Vec<Key>) {
-        for key in victims {
-            self.evict(&key);
-        }
-    }
-
-    fn evict(&self, key: &Key) {
-        let mut inner = lock(&self.inner);
-        let Some(record) = inner.get(key) else { return };
-        if let Some(content) = record.content.upgrade() {
-            drop(inner);
-            for range in content.present().iter() {
-                if let Err(error) = content.evict(range) {
-                    tracing::debug!(%error, "cached bytes could not be evicted");
-                }
-            }
-        } else {
-            let path = lock(&record.shelf.kept).path.clone();
-            inner.remove(key);
-            drop(inner);
-            remove(&path);
-        }
-    }
-
     /// Bytes of clean content.
     pub fn cached_bytes(&self) -> u64 {
         lock(&self.inner).values().map(Record::present_bytes).sum()
+    }
+
+    /// Revisions of which something is here.
+    pub fn cached_files(&self) -> u64 {
+        lock(&self.inner).values().filter(|record| record.present_bytes() > 0).count() as u64
+    }
+
+    /// How much may be cached.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Deletes a draft's local file; who has it open may still read it.
+    pub fn discard(&self, content: &Content) {
+        remove(&content.path());
     }
 
     /// Takes up a draft of an earlier run whose `present` extents are known from the journal.
@@ -279,10 +261,6 @@ impl Store {
         Ok(())
     }
 
-    fn touch(&self, content: &Content) {
-        content.touch(self.clock.fetch_add(1, Ordering::Relaxed));
-    }
-
     /// A file name that no earlier run used either.
     fn fresh_name(&self) -> String {
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
@@ -302,52 +280,6 @@ impl Store {
             Err(error) if error.kind() == Kind::CrossDevice => Ok(()),
             other => other,
         }
-    }
-
-    fn disk_space(&self) -> (u64, u64) {
-        match statvfs(&self.cache_dir) {
-            Ok(stat) => {
-                let total = stat.f_blocks * stat.f_frsize;
-                (stat.f_bavail * stat.f_frsize, self.limits.min_free.bytes(total))
-            }
-            Err(_) => (u64::MAX, 0),
-        }
-    }
-}
-
-fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path) {
-        tracing::debug!(%error, path = %path.display(), "a local content file could not be removed");
-    }
-}
-
-fn make_dir(dir: &Path) -> Result<()> {
-    use std::os::unix::fs::DirBuilderExt;
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|error| Error::io("create a directory", error).on(dir.display()))
-}
-
-/// Takes the lock of a directory for the life of the returned file.
-fn own(dir: &Path) -> Result<File> {
-    let path = dir.join("lock");
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(|error| Error::io("open a lock file", error).on(path.display()))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::new(
-            Kind::Busy,
-            "use",
-            "another pdsfs works with this directory: unmount it first, or give --cache-dir and --state-dir",
-        )
-        .on(dir.display())),
-        Err(errno) => Err(Error::io("lock", errno.into()).on(path.display())),
     }
 }
 
@@ -386,6 +318,91 @@ mod tests {
         }
         assert_eq!(draft.present_bytes(), 500);
         assert!(draft.path().exists());
+    }
+
+    fn bytes(store: &Store, name: &str, range: std::ops::Range<u64>) -> Option<Vec<u8>> {
+        let mut buffer = vec![0; (range.end - range.start) as usize];
+        let content = store.clean(&key(name), 20 << 20).unwrap();
+        content.read_at(&mut buffer, range.start).unwrap().then_some(buffer)
+    }
+
+    #[test]
+    fn the_next_mount_finds_what_was_recorded_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = store(dir.path(), 1 << 30);
+        let open = first.clean(&key("f"), 20 << 20).unwrap();
+        open.fill(&[1; 1000], 0).unwrap();
+        open.fill(&[2; 1000], 10 << 20).unwrap();
+        first.clean(&key("g"), 20 << 20).unwrap().fill(&[3; 10], 5).unwrap();
+        first.checkpoint(keep::Sync::Rested);
+        open.fill(&[4; 1000], 5000).unwrap();
+        drop((open, first));
+        let second = store(dir.path(), 1 << 30);
+        assert_eq!(second.cached_bytes(), 2010);
+        assert_eq!(bytes(&second, "f", 0..1000), Some(vec![1; 1000]));
+        assert_eq!(bytes(&second, "f", 10 << 20..(10 << 20) + 1000), Some(vec![2; 1000]));
+        assert_eq!(bytes(&second, "f", 5000..6000), None, "it came after the record");
+        assert_eq!(bytes(&second, "g", 5..15), Some(vec![3; 10]));
+    }
+
+    /// A process that dies leaves no record of bytes that are holes, or of another content by now.
+    #[test]
+    fn what_was_given_back_or_written_over_is_not_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = store(dir.path(), 1 << 30);
+        for name in ["open", "closed", "rewritten", "renamed"] {
+            first.clean(&key(name), 20 << 20).unwrap().fill(&[1; 1000], 0).unwrap();
+            first.clean(&key(name), 20 << 20).unwrap().fill(&[2; 1000], 10 << 20).unwrap();
+        }
+        first.checkpoint(keep::Sync::Until(Instant::now() + std::time::Duration::from_secs(30)));
+        let _open = first.clean(&key("open"), 20 << 20).unwrap();
+        first.evict(vec![(key("open"), 0..4 << 20), (key("closed"), 0..4 << 20)]);
+        let rewritten = first.clean(&key("rewritten"), 20 << 20).unwrap();
+        first.reclaim(&key("rewritten"), &rewritten).unwrap();
+        rewritten.write_at(&[7; 1000], 0).unwrap();
+        first.rename(&key("renamed"), key("other"));
+        drop(first);
+        let second = store(dir.path(), 1 << 30);
+        for name in ["open", "closed", "rewritten", "renamed", "other"] {
+            assert_eq!(bytes(&second, name, 0..1000), None, "{name}");
+        }
+        let files = std::fs::read_dir(dir.path().join("cache/content")).unwrap().count();
+        assert_eq!(files, 5, "the five that were just opened, and no remains");
+    }
+
+    #[test]
+    fn the_head_of_a_film_goes_before_its_tail() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 64 << 20);
+        let film = store.clean(&key("film"), 1 << 30).unwrap();
+        for at in 0..40_u64 {
+            store.make_room(4 << 20);
+            film.fill(&[1; 4 << 20], at * (4 << 20)).unwrap();
+            assert!(store.cached_bytes() <= 66 << 20, "{}", store.cached_bytes());
+        }
+        assert!(film.missing(150 << 20..160 << 20).is_empty());
+        assert_eq!(film.missing(0..4 << 20).len(), 1);
+    }
+
+    #[test]
+    fn what_is_pinned_or_lent_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path(), 1000);
+        let content = |name: &str| store.clean(&key(name), 600).unwrap();
+        content("pinned").fill(&[1; 600], 0).unwrap();
+        store.set_pinned(HashSet::from([FileId::from("pinned")]));
+        let lent = content("lent");
+        lent.fill(&[1; 600], 0).unwrap();
+        assert!(lent.lend().is_some());
+        content("other").fill(&[1; 600], 0).unwrap();
+        store.make_room(600);
+        let left = |name: &str| content(name).present_bytes();
+        assert_eq!((left("pinned"), left("lent"), left("other")), (600, 600, 0));
+        lent.give_back();
+        assert_eq!(store.clear(None), 600);
+        assert_eq!(store.cached_bytes(), 600);
+        store.distrust(&key("pinned"));
+        assert_eq!(store.cached_bytes(), 0);
     }
 
     #[test]

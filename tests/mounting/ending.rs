@@ -150,3 +150,23 @@ fn killed_in_the_middle_of_a_redirection_the_program_learns_it() {
         m.quiet("test \"$(ls mnt)\" = old; test $(cat mnt/old) = old");
     }
 }
+
+#[test]
+fn a_killed_mount_finds_its_cache_again() {
+    let m = Mount::new();
+    m.file("disk/a", 3_000_000);
+    m.quiet("cp disk/a mnt/a");
+    let recorded = || {
+        let path = m.path(m.quiet("find cache -name content.db").trim());
+        let db = rusqlite::Connection::open(path).unwrap();
+        db.query_row("SELECT count(*) FROM content", [], |row| row.get::<_, i64>(0)).unwrap_or(0)
+    };
+    until("it is recorded", || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        recorded() == 1
+    });
+    m.kill();
+    assert_eq!(m.mount().code, Some(0));
+    assert_eq!(m.quiet("getfattr --only-values -n user.pds.cached_bytes mnt/a"), "3000000");
+    m.quiet("cmp disk/a mnt/a");
+}

@@ -306,10 +306,11 @@ impl Mount {
         Said::of("pdsfs umount", &mut self.pdsfs(["umount", &self.place]))
     }
 
-    /// Everything in memory is forgotten; what is on the drive remains.
+    /// Everything in memory and in the cache is forgotten; what is on the drive remains.
     #[track_caller]
     pub fn remount(&self) {
         self.umount().quiet();
+        self.quiet("rm -rf cache/pdsfs");
         self.mount().quiet();
     }
 

@@ -89,6 +89,13 @@ impl Direct {
     }
 }
 
+impl Direct {
+    /// Ends it, so that its directories can be opened again.
+    pub fn end(self) {
+        end(self.fs, &self.runtime);
+    }
+}
+
 impl Disk for Direct {
     type File = DirectFile;
 
