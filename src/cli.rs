@@ -30,6 +30,7 @@ mod serve;
 mod status;
 mod talk;
 mod umount;
+mod wait;
 mod words;
 
 use std::fmt::Write as _;
@@ -74,6 +75,8 @@ enum Command {
     Find(find::FindArgs),
     /// Show what a mount is doing
     Status(status::StatusArgs),
+    /// Wait until files are on the drive, or have been looked at there
+    Wait(wait::WaitArgs),
     /// Show the version
     Version,
 }
@@ -121,6 +124,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Attr(args)) => attr::run(&args),
         Some(Command::Find(args)) => find::run(&args),
         Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Wait(args)) => wait::run(&args),
         Some(Command::Version) => {
             say!("pdsfs {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -11,6 +11,7 @@
 //! | [`rename`] | all forms of rename |
 //! | [`attributes`], [`xattr`] | extended attributes |
 //! | [`find`] | where in the tree are the files that the drive's search finds |
+//! | [`wait`] | when is a file on the drive, and looked at there |
 //! | [`attr`], [`body`], [`handle`] | the values these work on |
 //!
 //! Methods named `*_now` answer from memory and local disk and may be called on a kernel thread; they say
@@ -30,6 +31,7 @@ pub mod handle;
 pub mod recover;
 pub mod rename;
 pub mod space;
+pub mod wait;
 pub mod xattr;
 
 use std::collections::HashMap;

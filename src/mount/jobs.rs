@@ -4,6 +4,7 @@
 //! client hangs up, so it must be safe to stop at any wait.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -11,6 +12,10 @@ use super::control::{Items, Work};
 use super::protocol::Job;
 use crate::config::Failure;
 use crate::fs::DriveFs;
+use crate::fs::wait::WaitFor;
+
+/// Nobody waits longer than this for one file.
+const LONGEST_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// What does the jobs of a mount of `fs`.
 pub fn of(fs: &Arc<DriveFs>) -> Arc<dyn Fn(Job, Items) -> Work + Send + Sync> {
@@ -26,6 +31,12 @@ async fn run(fs: &Arc<DriveFs>, job: Job, items: &Items) -> Result<Value, Failur
         Job::Find { query, under, limit } => {
             let found = fs.find(&query, &under, limit, items).await?;
             Ok(json!({ "found": found }))
+        }
+        Job::Wait { path, media, seconds } => {
+            let what = if media { WaitFor::Media } else { WaitFor::Uploaded };
+            let long = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+            fs.wait_for(&path, what, Instant::now() + long).await?;
+            Ok(Value::Null)
         }
     }
 }

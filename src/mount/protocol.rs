@@ -49,6 +49,15 @@ pub enum Job {
         /// At most this many.
         limit: u64,
     },
+    /// Waits until a file is on the drive.
+    Wait {
+        /// Which.
+        path: String,
+        /// Also until the service has looked at images and videos.
+        media: bool,
+        /// At most this long.
+        seconds: f64,
+    },
 }
 
 /// What a mount answers.

@@ -73,3 +73,23 @@ fn find_prints_the_paths_of_this_machine() {
     pdsfs(&m, &["find", "name = 'x'", "disk"]).failed(7, &["no drive is mounted there"]);
     pdsfs(&m, &["find", "name = 'x'", "mnt/none"]).failed(3, &[]);
 }
+
+#[test]
+fn wait_ends_when_the_drive_has_looked_at_a_photo() {
+    let m = Mount::new();
+    m.quiet("ffmpeg -nostdin -v error -f lavfi -i testsrc=size=64x48 -frames:v 1 disk/photo.jpg; echo x > mnt/note.txt; mkdir mnt/d");
+    m.quiet("cp disk/photo.jpg mnt/photo.jpg");
+    pdsfs(&m, &["wait", "--media", "mnt/photo.jpg", "mnt/note.txt", "mnt/d"]).quiet();
+    assert_eq!(m.quiet("getfattr --only-values -n user.pds.image.width mnt/photo.jpg"), "64");
+    pdsfs(&m, &["wait", "mnt/photo.jpg"]).quiet();
+    pdsfs(&m, &["wait", "mnt/none"]).failed(3, &["no such"]);
+    // A file that somebody is still writing is not there yet.
+    let program = "import os, subprocess, sys
+f = open('mnt/open', 'w'); f.write('x'); f.flush(); os.fsync(f.fileno())
+said = subprocess.run([sys.argv[1], 'wait', '--timeout', '0.3s', 'mnt/open'], capture_output=True, text=True)
+assert said.returncode == 5 and 'not on the drive yet' in said.stderr, said
+f.close()
+subprocess.run([sys.argv[1], 'wait', 'mnt/open'], check=True)";
+    let program_path = m.program().to_str().unwrap().to_owned();
+    Said::of("python", m.command("python3").args(["-c", program, &program_path])).quiet();
+}
