@@ -78,6 +78,19 @@ impl Word for Fsync {
     const WORDS: &'static [(&'static str, Self)] = &[("local", Self::Local), ("drive", Self::Drive)];
 }
 
+/// Whether something is done at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
+impl Word for Switch {
+    const WORDS: &'static [(&'static str, Self)] = &[("on", Self::On), ("off", Self::Off)];
+}
+
 /// Whether extended attributes are served (users-want.md C).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XattrMode {
@@ -229,6 +242,10 @@ pub struct FsOptions {
     pub min_free: MinFree,
     /// How long metadata is trusted without asking, at most.
     pub attr_timeout: Duration,
+    /// How often the change feed is asked while the mount is in use.
+    pub poll_interval: Duration,
+    /// Whether modes, owners, exact times and symbolic links are kept on the drive, in user tags.
+    pub posix_metadata: bool,
     /// Bytes per part: a multiple of [`PART_ALIGN`] within [`MIN_PART_BYTES`] and [`MAX_PART_BYTES`].
     pub part_bytes: u64,
     /// Files transferred at the same time, 1 to [`MAX_PARALLEL`].

@@ -7,6 +7,7 @@
 //! | [`complete`] | how a draft gets to the drive, conflicts, draining, status |
 //! | [`recover`] | what survives this process, and how it goes on |
 //! | [`space`] | space and holes: fallocate, where data begins |
+//! | [`follow`] | what runs beside the requests: the feed, the index, telling the kernel |
 //! | [`change`] | mkdir, unlink, rmdir, times and modes |
 //! | [`rename`] | all forms of rename |
 //! | [`attributes`], [`xattr`] | extended attributes |
@@ -27,6 +28,7 @@ pub mod change;
 pub mod complete;
 pub mod data;
 pub mod find;
+pub mod follow;
 pub mod handle;
 pub mod recover;
 pub mod rename;
@@ -51,12 +53,14 @@ use crate::pds::Pds;
 use crate::pds::model::{Drive, FileId};
 use crate::read::{Patience, Reader};
 use crate::tree::feed::Feed;
-use crate::tree::{DirEntry, Ino, Lookup, Node, ROOT, Tree, names};
+use crate::tree::index::Index;
+use crate::tree::{DirEntry, Facts, Ino, Lookup, Node, ROOT, Tree, names};
 use crate::write::journal::Journal;
 use crate::write::{WriteOptions, Writer};
 use attr::Newer;
 use attributes::Creators;
 use body::Body;
+use follow::Follower;
 use handle::{DirHandle, Handles};
 use recover::Recovering;
 
@@ -84,7 +88,7 @@ pub struct Caller {
 #[derive(Clone, Debug)]
 pub struct Stat {
     /// The node.
-    pub node: Node,
+    pub node: Facts,
     /// Content the drive does not have yet.
     pub newer: Option<Newer>,
 }
@@ -104,6 +108,7 @@ pub struct DriveFs {
     quiet_until: Mutex<Option<Instant>>,
     space: AsyncMutex<Option<(Instant, Drive)>>,
     creators: Creators,
+    follower: Follower,
     journal: Journal,
     /// Drafts of an earlier run that are not on the drive yet.
     recovering: Mutex<Vec<Recovering>>,
@@ -123,6 +128,7 @@ impl DriveFs {
         let journal = Journal::open(&options.state_dir)?;
         let recorded = journal.entries()?;
         store.sweep(&recorded.iter().map(|entry| entry.content_file.clone()).collect())?;
+        let tree = Tree::open(Index::open(&options.state_dir)?)?;
         // What is not counted (tasks, connections, listings) has the other half.
         let budget = Budget::new(options.memory_bytes / 2);
         let patience = Patience { no_progress: options.op_timeout };
@@ -136,8 +142,8 @@ impl DriveFs {
             writer: Writer::new(pds.clone(), write_options, budget, runtime.clone()),
             pds,
             options,
-            tree: Tree::new(),
-            feed: Feed::new(),
+            feed: Feed::new(tree.cursor().as_deref()),
+            tree,
             store,
             bodies: Mutex::default(),
             handles: Handles::default(),
@@ -145,6 +151,7 @@ impl DriveFs {
             quiet_until: Mutex::new(None),
             space: AsyncMutex::new(None),
             creators: Creators::default(),
+            follower: Follower::default(),
             journal,
             recovering: Mutex::new(recorded.into_iter().map(Recovering::new).collect()),
             tasks: TaskTracker::new(),
@@ -167,6 +174,9 @@ impl DriveFs {
             .with_code(error.code()),
             _ => error,
         })?;
+        if drive.delta_enabled == Some(false) {
+            self.feed.switch_off(&self.tree).await;
+        }
         *self.space.lock().await = Some((Instant::now(), drive));
         self.feed.refresh(&self.pds, &self.tree, Duration::ZERO).await?;
         self.load(ROOT).await
@@ -182,9 +192,19 @@ impl DriveFs {
         &self.tasks
     }
 
-    /// How long the kernel may keep attributes and entries.
-    pub fn attr_timeout(&self) -> Duration {
+    /// How long the kernel may keep that there is no such entry.
+    pub fn negative_timeout(&self) -> Duration {
         self.options.attr_timeout
+    }
+
+    /// How long the kernel may keep attributes and entries: as long as it is told when they change.
+    pub fn attr_timeout(&self) -> Duration {
+        let asked_always = self.options.attr_timeout.is_zero();
+        if !asked_always && self.follower.is_followed() && self.feed.is_on() {
+            follow::KERNEL_TRUST
+        } else {
+            self.options.attr_timeout
+        }
     }
 
     // --- freshness -------------------------------------------------------------------------------------
@@ -197,6 +217,7 @@ impl DriveFs {
     /// Brings the tree up to date unless that was done within the attribute timeout. Failing is not fatal:
     /// what is known is served.
     async fn refresh(&self) {
+        self.follower.note_use();
         if self.is_fresh() {
             return;
         }
@@ -240,22 +261,20 @@ impl DriveFs {
             }
         }
         self.tree.apply_listing(dir, files, asked, Instant::now());
+        self.save_soon();
         Ok(())
     }
 
     /// The drive's id of a folder.
     fn folder_id(&self, dir: Ino) -> Result<FileId> {
-        if dir == ROOT {
-            return Ok(FileId::root());
+        let facts = self.tree.facts(dir).ok_or_else(|| gone("open folder"))?;
+        if !facts.is_folder() {
+            return Err(Error::new(Kind::NotDirectory, "open folder", "it is a file").on(self.tree.path(dir)));
         }
-        let node = self.tree.node(dir).ok_or_else(|| gone("open folder"))?;
-        if !node.is_folder() {
-            return Err(Error::new(Kind::NotDirectory, "open folder", "it is a file").on(&node.name));
-        }
-        node.id().cloned().ok_or_else(|| gone("open folder"))
+        self.tree.id_of(dir).ok_or_else(|| gone("open folder"))
     }
 
-    fn stat_of(&self, node: Node) -> Stat {
+    fn stat_of(&self, node: Facts) -> Stat {
         let newer = lock(&self.bodies).get(&node.ino).cloned().and_then(|body| body.newer());
         Stat { node, newer }
     }
@@ -303,24 +322,23 @@ impl DriveFs {
     /// # Errors
     /// As [`DriveFs::lookup`].
     pub async fn at(&self, path: &str) -> Result<Node> {
-        let root = self.tree.node(ROOT).ok_or_else(|| gone("look up"))?;
-        let mut node = root;
+        let mut ino = ROOT;
         for name in path.split('/').filter(|name| !name.is_empty()) {
-            node = self.lookup(node.ino, OsStr::new(name)).await.map_err(|error| error.on(path))?.node;
+            ino = self.lookup(ino, OsStr::new(name)).await.map_err(|error| error.on(path))?.node.ino;
         }
-        Ok(node)
+        self.tree.node(ino).ok_or_else(|| gone("look up"))
     }
 
     /// Attributes from memory; `None` when they may be out of date.
     pub fn stat_now(&self, ino: Ino) -> Option<Result<Stat>> {
-        let Some(node) = self.tree.node(ino) else { return Some(Err(gone("stat"))) };
+        let Some(node) = self.tree.facts(ino) else { return Some(Err(gone("stat"))) };
         let stat = self.stat_of(node);
         (self.is_fresh() || stat.newer.is_some() || ino == ROOT).then_some(Ok(stat))
     }
 
     /// Attributes as last seen.
     pub fn stat_cached(&self, ino: Ino) -> Option<Stat> {
-        self.tree.node(ino).map(|node| self.stat_of(node))
+        self.tree.facts(ino).map(|node| self.stat_of(node))
     }
 
     /// Attributes.
@@ -329,7 +347,7 @@ impl DriveFs {
     /// [`Kind::Stale`] when the node is gone.
     pub async fn stat(&self, ino: Ino) -> Result<Stat> {
         self.refresh().await;
-        self.tree.node(ino).map(|node| self.stat_of(node)).ok_or_else(|| gone("stat"))
+        self.tree.facts(ino).map(|node| self.stat_of(node)).ok_or_else(|| gone("stat"))
     }
 
     /// The kernel got a reference to an inode, told before the reply.
@@ -345,7 +363,7 @@ impl DriveFs {
     // --- directories -----------------------------------------------------------------------------------
 
     /// Opens a directory without asking the drive; `None` when it must be asked.
-    pub fn open_dir_now(&self, ino: Ino) -> Option<u64> {
+    pub fn open_dir_now(self: &Arc<Self>, ino: Ino) -> Option<u64> {
         (self.is_fresh() && self.tree.loaded_at(ino).is_some()).then(|| self.open_loaded_dir(ino))
     }
 
@@ -353,14 +371,18 @@ impl DriveFs {
     ///
     /// # Errors
     /// What kept it from being read: an unreadable directory is never shown empty.
-    pub async fn open_dir(&self, ino: Ino) -> Result<u64> {
+    pub async fn open_dir(self: &Arc<Self>, ino: Ino) -> Result<u64> {
         self.refresh().await;
+        if self.tree.loaded_at(ino).is_none() {
+            self.look_ahead(ino);
+        }
         self.load(ino).await?;
         Ok(self.open_loaded_dir(ino))
     }
 
-    fn open_loaded_dir(&self, ino: Ino) -> u64 {
-        self.tree.open(ino);
+    fn open_loaded_dir(self: &Arc<Self>, ino: Ino) -> u64 {
+        self.look_ahead(ino);
+        self.tree.open_handle(ino);
         let entries = Mutex::new(Arc::new(self.tree.entries(ino)));
         self.handles.insert_dir(DirHandle { ino, entries })
     }
@@ -383,12 +405,12 @@ impl DriveFs {
 
     /// The attributes of an entry that was just listed; `None` when it is gone meanwhile.
     pub fn stat_entry(&self, entry: &DirEntry) -> Option<Stat> {
-        self.tree.node(entry.ino).filter(|node| node.linked).map(|node| self.stat_of(node))
+        self.tree.facts(entry.ino).filter(|node| node.linked).map(|node| self.stat_of(node))
     }
 
     /// The directory an inode is in.
     pub fn parent(&self, ino: Ino) -> Ino {
-        self.tree.node(ino).map_or(ROOT, |node| node.parent)
+        self.tree.facts(ino).map_or(ROOT, |node| node.parent)
     }
 
     /// Closes a directory.

@@ -30,6 +30,7 @@ use crate::fs::change::NewAttr;
 use crate::fs::data::{OpenMode, Opened};
 use crate::fs::xattr::{self, SetFlags};
 use crate::fs::{Caller, DriveFs, Stat};
+use crate::tree::Invalidation;
 use crate::tree::names::MAX_NAME_BYTES;
 use convert::{file_attr, file_type, open_mode, time};
 
@@ -68,10 +69,12 @@ pub fn mount(fs: Arc<DriveFs>, mountpoint: &Path, options: &MountOptions) -> Res
         config.acl = SessionACL::All;
     }
     config.n_threads = Some(THREADS);
-    let filesystem = Fuse { fs, defaults: Defaults::new(options) };
+    let filesystem = Fuse { fs: Arc::clone(&fs), defaults: Defaults::new(options) };
     let session = fuser::Session::new(filesystem, mountpoint, &config)
         .and_then(fuser::Session::spawn)
         .map_err(|error| Error::io("mount", error).on(mountpoint.display()))?;
+    let kernel = session.notifier();
+    fs.follow(Box::new(move |invalidation| tell(&kernel, invalidation)));
     Ok(Session { session: Some(session) })
 }
 
@@ -83,6 +86,21 @@ impl Session {
     pub fn wait(&mut self) -> Result<()> {
         let Some(session) = self.session.take() else { return Ok(()) };
         session.join().map_err(|error| Error::io("serve the kernel", error))
+    }
+}
+
+/// Only attributes of an inode, never its pages: those are looked after when it is opened, and dropping them
+/// may wait for a read under way. That the kernel does not know what it is told of is no error.
+fn tell(kernel: &fuser::Notifier, invalidation: &Invalidation) {
+    let told = match invalidation {
+        Invalidation::Attributes(ino) => kernel.inval_inode(INodeNo(*ino), -1, 0),
+        Invalidation::Entry { parent, name } => kernel.inval_entry(INodeNo(*parent), OsStr::new(&**name)),
+    };
+    if let Err(error) = told.or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    }) {
+        tracing::debug!(%error, ?invalidation, "the kernel was not told");
     }
 }
 
@@ -125,6 +143,10 @@ fn give_entry(fs: &DriveFs, defaults: &Defaults, op: &'static str, found: Result
         Ok(stat) => {
             fs.refer(stat.node.ino);
             reply.entry(&fs.attr_timeout(), &file_attr(&stat, defaults), Generation(0));
+        }
+        Err(error) if error.kind() == Kind::NotFound && !fs.negative_timeout().is_zero() => {
+            // Inode 0 says that there is none; the kernel need not ask for this name again for a moment.
+            reply.entry(&fs.negative_timeout(), &convert::nothing(), Generation(0));
         }
         Err(error) => reply.error(Fuse::refuse(op, &error)),
     }

@@ -146,7 +146,9 @@ impl Prepared {
             Ok(()) => Ok(life.run(&mut incoming).await),
             Err(failure) => Err(failure),
         };
+        let fs = Arc::clone(&life.fs);
         drop(life);
+        fs.stop_following().await;
         let _ = stop_control.send(true);
         // The task ends by itself within its own bound; a panic in it is not worth losing the report.
         let _ = control.await;

@@ -3,30 +3,52 @@
 //! A node is a file or folder of the drive, or a draft that the drive does not have yet. Directories are
 //! loaded whole, at once, and then kept true by our own changes and by the change feed ([`feed`]).
 //!
+//! Everything known is in memory in short ([`slot`]), and in full in the [`index`] on disk, so that it is known
+//! again after a restart: one poll of the feed brings it up to date. Files go to the index together with the
+//! feed's cursor, in one transaction: what is there may be newer than the cursor, never older, and news that
+//! are told twice are ignored.
+//!
 //! Ticks: every change made here and every question to the drive takes a tick of one clock; what an answer
 //! changes counts as changed when it was asked for. An answer to a question that is older than a node's last
 //! change tells nothing new about that node, so it is ignored for it; this is how our own changes survive
 //! the echo of older news.
 //!
-//! Locking: one plain mutex, a leaf, held for map work only. No method here does I/O.
+//! Locking: one plain mutex, a leaf, held for map work only. Only [`Tree::node`] and [`Tree::save`] use the local
+//! disk, without that lock.
 //!
 //! What it does not do: content, uploads, times and modes that exist only locally are `fs`'s.
 
 pub mod feed;
+pub mod index;
 pub mod names;
+pub mod posix;
 
-use std::collections::{BTreeMap, HashMap};
+mod apply;
+mod slot;
+
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::Notify;
 
 use crate::content::lock;
+use crate::error::Result;
 use crate::pds::model::{File, FileId, FileKind};
+use index::{Batch, Index, Row};
+use slot::{Left, NO_TIME, Slot};
 
-/// An inode number, stable for a file for the life of the mount.
+/// An inode number, stable for a file for as long as the index lives.
 pub type Ino = u64;
 
 /// The inode of the mount's root.
 pub const ROOT: Ino = 1;
+
+/// Files kept in memory in full after they were used or written to the index.
+const MAX_HOT: usize = 4096;
+
+/// Things the kernel is to be told that may wait; more mean that nobody listens.
+const MAX_INVALIDATIONS: usize = 1 << 20;
 
 /// Times and mode that a program set here, before or beside what the drive keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,11 +60,11 @@ pub struct LocalAttributes {
     /// Group.
     pub gid: Option<u32>,
     /// Last access.
-    pub accessed_at: Option<std::time::SystemTime>,
+    pub accessed_at: Option<SystemTime>,
     /// Last modification; the drive's when absent.
-    pub modified_at: Option<std::time::SystemTime>,
+    pub modified_at: Option<SystemTime>,
     /// Last change of anything.
-    pub changed_at: Option<std::time::SystemTime>,
+    pub changed_at: Option<SystemTime>,
 }
 
 /// A copy of what is known of a node.
@@ -53,7 +75,7 @@ pub struct Node {
     /// The directory it is in; itself for the root.
     pub parent: Ino,
     /// The name shown.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// File or folder.
     pub kind: FileKind,
     /// As the drive described it; `None` for a draft that never was there.
@@ -81,11 +103,53 @@ impl Node {
     }
 }
 
+/// The part of a node that `stat` and look-ups need: always in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Its inode.
+    pub ino: Ino,
+    /// The directory it is in; itself for the root.
+    pub parent: Ino,
+    /// File or folder.
+    pub kind: FileKind,
+    /// A file that is a symbolic link.
+    pub is_link: bool,
+    /// It never was on the drive.
+    pub is_draft: bool,
+    /// Reachable by its name; false after unlink.
+    pub linked: bool,
+    /// A program took its name away here.
+    pub removed: bool,
+    /// Bytes on the drive.
+    pub size: u64,
+    /// The client's time, else the drive's (pds-api.md 4.3).
+    pub modified_at: Option<SystemTime>,
+    /// Last change on the drive.
+    pub changed_at: Option<SystemTime>,
+    /// The client's birth time, else the drive's.
+    pub created_at: Option<SystemTime>,
+    /// Permission bits kept on the drive.
+    pub mode: Option<u32>,
+    /// Owner kept on the drive.
+    pub uid: Option<u32>,
+    /// Group kept on the drive.
+    pub gid: Option<u32>,
+    /// Set here.
+    pub local: LocalAttributes,
+}
+
+impl Facts {
+    /// Whether it is a folder.
+    pub fn is_folder(&self) -> bool {
+        self.kind == FileKind::Folder
+    }
+}
+
 /// What a look-up found.
 #[derive(Clone, Debug)]
 pub enum Lookup {
     /// It is there.
-    Found(Box<Node>),
+    Found(Box<Facts>),
     /// The directory is loaded and has no such name.
     Absent,
     /// The directory is not loaded.
@@ -100,68 +164,180 @@ pub struct DirEntry {
     /// Its inode.
     pub ino: Ino,
     /// The name shown.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// File or folder.
     pub kind: FileKind,
+    /// A file that is a symbolic link.
+    pub is_link: bool,
+}
+
+/// What the kernel has cached and should not have any more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Invalidation {
+    /// Size, times, mode.
+    Attributes(Ino),
+    /// That a directory has this name.
+    Entry {
+        /// The directory.
+        parent: Ino,
+        /// The name.
+        name: Arc<str>,
+    },
 }
 
 /// See the module's documentation.
 pub struct Tree {
     inner: Mutex<Inner>,
+    index: Option<Index>,
+    /// Held while the index is written, so that its steps stay in order.
+    saving: Mutex<()>,
 }
 
 struct Inner {
-    nodes: HashMap<Ino, Slot>,
+    nodes: HashMap<Ino, Box<Slot>>,
     by_id: HashMap<FileId, Ino>,
     next_ino: Ino,
     tick: u64,
+    /// What the index does not have as it is.
+    dirty: HashSet<Ino>,
+    /// What is on its way into the index.
+    saving: HashSet<Ino>,
+    /// Where the feed was when it last told something, and whether the index has that.
+    cursor: Option<Arc<str>>,
+    cursor_is_dirty: bool,
+    /// Nodes with a File in memory that the index has, too; oldest first.
+    hot: VecDeque<Ino>,
+    /// What the kernel is to be told; only kept while somebody tells it.
+    invalidations: Option<Untold>,
+    epoch: Instant,
 }
 
-struct Slot {
-    node: Node,
-    /// References the kernel holds.
-    lookups: u64,
-    /// Open handles.
-    opens: u32,
-    children: Option<Children>,
-    /// The tick of its last change, here or by news.
-    changed: u64,
-    /// Ids that left this directory, with the tick: news older than that is no news.
-    left: Vec<(FileId, u64)>,
+/// What the kernel is to be told, and who does it.
+struct Untold {
+    waiting: HashSet<Invalidation>,
+    teller: Arc<Notify>,
 }
-
-#[derive(Default)]
-struct Children {
-    by_name: BTreeMap<Box<str>, Ino>,
-    loaded_at: Option<Instant>,
-}
-
-/// Ids remembered as gone per directory; older ones are long settled.
-const MAX_LEFT: usize = 1024;
 
 impl Tree {
-    /// A tree with nothing but the root.
+    /// A tree with nothing but the root, and no index.
     pub fn new() -> Self {
-        let root = Node {
-            ino: ROOT,
-            parent: ROOT,
-            name: "".into(),
-            kind: FileKind::Folder,
-            file: None,
-            local: LocalAttributes::default(),
-            linked: true,
-            removed: false,
-            seen_at: Instant::now(),
-        };
-        let mut inner = Inner { nodes: HashMap::new(), by_id: HashMap::new(), next_ino: ROOT + 1, tick: 0 };
-        inner.by_id.insert(FileId::root(), ROOT);
-        inner.nodes.insert(ROOT, Slot::new(root, 0));
-        Tree { inner: Mutex::new(inner) }
+        Tree { inner: Mutex::new(Inner::new()), index: None, saving: Mutex::new(()) }
     }
 
-    /// What is known of an inode.
+    /// What the index knows from earlier. The cursor, if there is one, is what to poll from.
+    ///
+    /// # Errors
+    /// The local disk fails.
+    pub fn open(index: Index) -> Result<Self> {
+        let mut inner = Inner::new();
+        let stored = index.load()?;
+        inner.restore(stored);
+        Ok(Tree { inner: Mutex::new(inner), index: Some(index), saving: Mutex::new(()) })
+    }
+
+    /// Where the feed was when what is known was true.
+    pub fn cursor(&self) -> Option<Arc<str>> {
+        lock(&self.inner).cursor.clone()
+    }
+
+    /// All news before this were taken in; `None` when the feed cannot be followed.
+    pub fn set_cursor(&self, cursor: Option<&str>) {
+        let mut inner = lock(&self.inner);
+        if inner.cursor.as_deref() != cursor {
+            inner.cursor = cursor.map(Arc::from);
+            inner.cursor_is_dirty = true;
+        }
+    }
+
+    /// Writes what changed to the index, as one step. Blocks on the local disk.
+    ///
+    /// # Errors
+    /// The local disk fails or is full; what was not written stays in memory.
+    pub fn save(&self) -> Result<()> {
+        let Some(index) = &self.index else { return Ok(()) };
+        let _turn = lock(&self.saving);
+        let Some(batch) = lock(&self.inner).batch() else { return Ok(()) };
+        let saved = index.save(&batch);
+        lock(&self.inner).after_save(&batch, saved.is_ok());
+        saved
+    }
+
+    /// How many changes the index does not have yet.
+    pub fn unsaved(&self) -> usize {
+        lock(&self.inner).dirty.len()
+    }
+
+    /// Begins to collect what the kernel is to be told; `teller` is woken whenever there is something.
+    pub fn collect_invalidations(&self, teller: Arc<Notify>) {
+        lock(&self.inner).invalidations = Some(Untold { waiting: HashSet::new(), teller });
+    }
+
+    /// What the kernel is to be told since the last time.
+    pub fn take_invalidations(&self) -> Vec<Invalidation> {
+        let mut inner = lock(&self.inner);
+        let waiting = inner.invalidations.as_mut().map(|untold| std::mem::take(&mut untold.waiting));
+        waiting.into_iter().flatten().collect()
+    }
+
+    /// Whether the kernel is to be told to ask again for the attributes of a node; it counts as told then.
+    pub fn take_attribute_invalidation(&self, ino: Ino) -> bool {
+        let mut inner = lock(&self.inner);
+        inner
+            .invalidations
+            .as_mut()
+            .is_some_and(|untold| untold.waiting.remove(&Invalidation::Attributes(ino)))
+    }
+
+    /// The kernel is to ask again for the attributes of a node.
+    pub fn invalidate(&self, ino: Ino) {
+        lock(&self.inner).tell_attributes(ino);
+    }
+
+    /// Nodes known.
+    pub fn len(&self) -> usize {
+        lock(&self.inner).nodes.len()
+    }
+
+    /// Whether nothing is known but the root.
+    pub fn is_empty(&self) -> bool {
+        self.len() <= 1
+    }
+
+    /// What is known of an inode. Its File may have to be read from the local disk.
     pub fn node(&self, ino: Ino) -> Option<Node> {
-        lock(&self.inner).nodes.get(&ino).map(|slot| slot.node.clone())
+        loop {
+            let stamp = {
+                let inner = lock(&self.inner);
+                let slot = inner.nodes.get(&ino)?;
+                if !slot.is_cold() {
+                    return Some(inner.node(ino, slot));
+                }
+                slot.stamp
+            };
+            let file = self.index.as_ref().and_then(|index| index.file(ino));
+            let mut inner = lock(&self.inner);
+            let slot = inner.nodes.get_mut(&ino)?;
+            if !slot.is_cold() || slot.stamp != stamp {
+                continue;
+            }
+            match file.filter(|file| Some(&file.id) == slot.id.as_ref()) {
+                Some(file) => slot.file = Some(Arc::new(file)),
+                None => {
+                    // The index is damaged: the folder is listed again when it is used.
+                    let parent = slot.parent;
+                    inner.unload(parent);
+                    return None;
+                }
+            }
+            inner.heat(ino);
+            let slot = inner.nodes.get(&ino)?;
+            return Some(inner.node(ino, slot));
+        }
+    }
+
+    /// What `stat` needs of an inode.
+    pub fn facts(&self, ino: Ino) -> Option<Facts> {
+        lock(&self.inner).nodes.get(&ino).map(|slot| slot.facts(ino))
     }
 
     /// The inode of a file of the drive.
@@ -169,35 +345,59 @@ impl Tree {
         lock(&self.inner).by_id.get(id).copied()
     }
 
+    /// The id of a node on the drive.
+    pub fn id_of(&self, ino: Ino) -> Option<FileId> {
+        if ino == ROOT {
+            return Some(FileId::root());
+        }
+        lock(&self.inner).nodes.get(&ino)?.id.clone()
+    }
+
     /// Looks a name up.
     pub fn lookup(&self, parent: Ino, name: &str) -> Lookup {
         let inner = lock(&self.inner);
-        let Some(slot) = inner.nodes.get(&parent).filter(|slot| slot.node.is_folder()) else {
+        let Some(slot) = inner.nodes.get(&parent).filter(|slot| slot.is_folder()) else {
             return Lookup::NoDirectory;
         };
-        let Some(children) = &slot.children else { return Lookup::Unknown };
-        match children.by_name.get(name).and_then(|ino| inner.nodes.get(ino)) {
-            Some(slot) => Lookup::Found(Box::new(slot.node.clone())),
-            None if children.loaded_at.is_some() => Lookup::Absent,
+        let Some(dir) = slot.children() else { return Lookup::Unknown };
+        match dir.by_name.get(name).and_then(|ino| Some((*ino, inner.nodes.get(ino)?))) {
+            Some((ino, slot)) => Lookup::Found(Box::new(slot.facts(ino))),
+            None if dir.loaded_at.is_some() => Lookup::Absent,
             None => Lookup::Unknown,
         }
     }
 
     /// When a directory was loaded; `None` when it is not.
     pub fn loaded_at(&self, dir: Ino) -> Option<Instant> {
-        lock(&self.inner).nodes.get(&dir)?.children.as_ref()?.loaded_at
+        lock(&self.inner).nodes.get(&dir)?.dir.as_ref()?.loaded_at
     }
 
     /// The entries of a directory in the order of their names.
     pub fn entries(&self, dir: Ino) -> Vec<DirEntry> {
         let inner = lock(&self.inner);
-        let children = inner.nodes.get(&dir).and_then(|slot| slot.children.as_ref());
-        let names = children.into_iter().flat_map(|children| &children.by_name);
+        let children = inner.nodes.get(&dir).and_then(|slot| slot.children());
+        let names = children.into_iter().flat_map(|dir| &dir.by_name);
         let entry = |(name, ino)| {
-            let kind = inner.nodes.get(ino)?.node.kind;
-            Some(DirEntry { ino: *ino, name: Box::clone(name), kind })
+            let slot = inner.nodes.get(ino)?;
+            let is_link = slot.brief.is_link;
+            Some(DirEntry { ino: *ino, name: Arc::clone(name), kind: slot.kind, is_link })
         };
         names.filter_map(entry).collect()
+    }
+
+    /// Folders that are not loaded, among the children of `dir` and its siblings behind it: what a program that
+    /// walks the tree looks into next. At most `most`.
+    pub fn next_to_visit(&self, dir: Ino, most: usize) -> Vec<Ino> {
+        lock(&self.inner).next_to_visit(dir, most)
+    }
+
+    /// Loaded folders of which the kernel knows something.
+    pub fn known_to_kernel(&self) -> Vec<Ino> {
+        let inner = lock(&self.inner);
+        let held = |ino: Ino, slot: &Slot| {
+            slot.is_folder() && slot.dir.is_some() && (slot.lookups > 0 || ino == ROOT)
+        };
+        inner.nodes.iter().filter(|(ino, slot)| held(**ino, slot)).map(|(ino, _)| *ino).collect()
     }
 
     /// The path of an inode below the mount's root, for messages.
@@ -209,8 +409,8 @@ impl Tree {
             if at == ROOT || names.len() > 1024 {
                 break;
             }
-            names.push(&*slot.node.name);
-            at = slot.node.parent;
+            names.push(&*slot.name);
+            at = slot.parent;
         }
         names.reverse();
         names.join("/")
@@ -225,7 +425,7 @@ impl Tree {
                 return true;
             }
             match inner.nodes.get(&at) {
-                Some(slot) if at != ROOT && slot.node.parent != at => at = slot.node.parent,
+                Some(slot) if at != ROOT && slot.parent != at => at = slot.parent,
                 _ => return false,
             }
         }
@@ -244,20 +444,12 @@ impl Tree {
     /// A new draft in `parent`, which has no entry `name`.
     pub fn insert_draft(&self, parent: Ino, name: &str, local: LocalAttributes) -> Node {
         let mut inner = lock(&self.inner);
-        let ino = inner.fresh_ino();
-        let node = Node {
-            ino,
-            parent,
-            name: name.into(),
-            kind: FileKind::File,
-            file: None,
-            local,
-            linked: true,
-            removed: false,
-            seen_at: Instant::now(),
-        };
-        let tick = inner.advance();
-        inner.nodes.insert(ino, Slot::new(node.clone(), tick));
+        let (ino, tick, name) = (inner.fresh_ino(), inner.advance(), Arc::<str>::from(name));
+        let mut slot = Slot::new(parent, Arc::clone(&name), FileKind::File, tick);
+        slot.local = Some(Box::new(local));
+        slot.seen = inner.seconds();
+        let node = inner.node(ino, &slot);
+        inner.nodes.insert(ino, Box::new(slot));
         inner.link(parent, name, ino);
         node
     }
@@ -266,14 +458,17 @@ impl Tree {
     pub fn insert_file(&self, parent: Ino, file: File, local: LocalAttributes) -> Option<Node> {
         let mut inner = lock(&self.inner);
         let tick = inner.advance();
-        let ino = inner.place(parent, file, tick, Instant::now())?;
+        let ino = inner.place(parent, file, tick)?;
         let slot = inner.nodes.get_mut(&ino)?;
-        slot.node.local = local;
-        if slot.node.is_folder() && slot.children.is_none() {
+        slot.local = Some(Box::new(local));
+        if slot.is_folder() && slot.children().is_none() {
             // Nobody can have put anything into a folder that was not there a moment ago.
-            slot.children = Some(Children { by_name: BTreeMap::new(), loaded_at: Some(Instant::now()) });
+            let dir = slot.dir_mut();
+            dir.loaded_at = Some(Instant::now());
+            dir.is_known = true;
         }
-        Some(slot.node.clone())
+        let slot = inner.nodes.get(&ino)?;
+        Some(inner.node(ino, slot))
     }
 
     /// The drive's new description of a node, from the reply to a change of ours. The name shown follows
@@ -281,18 +476,23 @@ impl Tree {
     pub fn publish(&self, ino: Ino, file: Arc<File>) {
         let mut inner = lock(&self.inner);
         let tick = inner.advance();
+        let seconds = inner.seconds();
         let Some(slot) = inner.nodes.get_mut(&ino) else { return };
+        let before = slot.id.clone().filter(|before| *before != file.id);
+        let (parent, version) = (slot.parent, slot.brief.changed);
         slot.changed = tick;
-        slot.node.seen_at = Instant::now();
-        let before = slot.node.file.replace(Arc::clone(&file));
-        if let Some(before) = before.filter(|before| before.id != file.id)
-            && inner.by_id.get(&before.id) == Some(&ino)
+        slot.seen = seconds;
+        slot.describe(Arc::clone(&file), tick);
+        inner.dirty.insert(ino);
+        inner.tell_attributes(ino);
+        if let Some(before) = before
+            && inner.by_id.get(&before) == Some(&ino)
         {
-            inner.by_id.remove(&before.id);
-            inner.note_left(&before, tick);
+            inner.by_id.remove(&before);
+            inner.note_left(parent, Left { id: before, tick, version });
         }
         if let Some(other) = inner.by_id.insert(file.id.clone(), ino).filter(|other| *other != ino) {
-            inner.unlink(other, tick);
+            inner.unlink(other, tick, true);
         }
     }
 
@@ -300,18 +500,21 @@ impl Tree {
     pub fn set_local(&self, ino: Ino, change: impl FnOnce(&mut LocalAttributes)) {
         let mut inner = lock(&self.inner);
         if let Some(slot) = inner.nodes.get_mut(&ino) {
-            change(&mut slot.node.local);
+            let mut local = slot.local.as_deref().copied().unwrap_or_default();
+            change(&mut local);
+            slot.local = (local != LocalAttributes::default()).then(|| Box::new(local));
         }
+        inner.tell_attributes(ino);
     }
 
     /// Takes a node out of its directory; it lives on while it is open or known to the kernel.
     pub fn remove(&self, ino: Ino) {
         let mut inner = lock(&self.inner);
         if let Some(slot) = inner.nodes.get_mut(&ino) {
-            slot.node.removed = true;
+            slot.removed = true;
         }
         let tick = inner.advance();
-        inner.unlink(ino, tick);
+        inner.unlink(ino, tick, true);
         inner.reap(ino);
     }
 
@@ -320,40 +523,44 @@ impl Tree {
         let mut inner = lock(&self.inner);
         if let Some(ino) = inner.by_id.get(&file.id).copied() {
             let tick = inner.advance();
-            inner.unlink(ino, tick);
+            inner.unlink(ino, tick, true);
             inner.reap(ino);
         }
         let tick = inner.advance();
-        inner.note_left(file, tick);
+        let dir = file.parent.as_ref().and_then(|parent| inner.by_id.get(parent)).copied();
+        let version = slot::nanos(&file.updated_at);
+        if let Some(dir) = dir {
+            inner.note_left(dir, Left { id: file.id.clone(), tick, version });
+        }
     }
 
     /// Gives a node that others took away its place back, as a draft: what was written here is not lost by
     /// what they did. Its name may differ, when theirs has it now.
     pub fn revive(&self, ino: Ino) {
         let mut inner = lock(&self.inner);
-        let Some(slot) = inner.nodes.get(&ino).filter(|slot| !slot.node.linked && !slot.node.removed) else {
+        let Some(slot) = inner.nodes.get(&ino).filter(|slot| !slot.linked && !slot.removed) else {
             return;
         };
-        let parent = slot.node.parent;
-        let name = names::first_free(&slot.node.name, |name| inner.child(parent, name).is_some());
+        let (parent, name) = (slot.parent, Arc::clone(&slot.name));
+        let name: Arc<str> = names::first_free(&name, |name| inner.child(parent, name).is_some()).into();
         let tick = inner.advance();
-        inner.link(parent, &name, ino);
+        inner.link(parent, Arc::clone(&name), ino);
         if let Some(slot) = inner.nodes.get_mut(&ino) {
-            slot.node.name = name;
-            slot.node.file = None;
-            slot.node.linked = true;
+            slot.name = name;
+            slot.file = None;
+            slot.id = None;
+            slot.drive_name = None;
+            slot.linked = true;
             slot.changed = tick;
         }
-        if let Some(children) = inner.nodes.get_mut(&parent).and_then(|slot| slot.children.as_mut()) {
-            children.loaded_at = None;
-        }
+        inner.unload(parent);
     }
 
     /// Takes a node out of its directory because others moved it out of sight.
     pub fn take_away(&self, ino: Ino) {
         let mut inner = lock(&self.inner);
         let tick = inner.advance();
-        inner.unlink(ino, tick);
+        inner.unlink(ino, tick, false);
         inner.reap(ino);
     }
 
@@ -361,12 +568,12 @@ impl Tree {
     pub fn has_namesake(&self, file: &File) -> bool {
         let inner = lock(&self.inner);
         let dir = file.parent.as_ref().and_then(|parent| inner.by_id.get(parent));
-        let children = dir.and_then(|dir| inner.nodes.get(dir)).and_then(|slot| slot.children.as_ref());
-        let files = children
-            .into_iter()
-            .flat_map(|children| children.by_name.values())
-            .filter_map(|ino| inner.nodes.get(ino)?.node.file.as_ref());
-        files.into_iter().any(|other| other.name == file.name && other.id != file.id)
+        let children = dir.and_then(|dir| inner.nodes.get(dir)).and_then(|slot| slot.children());
+        let mut slots =
+            children.into_iter().flat_map(|dir| dir.by_name.values()).filter_map(|ino| inner.nodes.get(ino));
+        slots.any(|other| {
+            other.id.as_ref().is_some_and(|id| *id != file.id) && *other.drive_name() == *file.name
+        })
     }
 
     /// Gives a node another place. An entry that has the name there is taken out first.
@@ -374,33 +581,35 @@ impl Tree {
         let mut inner = lock(&self.inner);
         let tick = inner.advance();
         inner.unlink_name(ino);
-        if let Some(other) = inner.child(parent, name) {
-            inner.unlink(other, tick);
+        if let Some(other) = inner.child(parent, name).filter(|other| *other != ino) {
+            inner.unlink(other, tick, true);
         }
-        inner.link(parent, name, ino);
+        let name: Arc<str> = name.into();
+        inner.link(parent, Arc::clone(&name), ino);
         if let Some(slot) = inner.nodes.get_mut(&ino) {
-            slot.node.parent = parent;
-            slot.node.name = name.into();
-            slot.node.linked = true;
-            slot.node.removed = false;
+            slot.parent = parent;
+            slot.show_as(name);
+            slot.note_drive_name();
+            slot.linked = true;
+            slot.removed = false;
             slot.changed = tick;
+            inner.dirty.insert(ino);
         }
     }
 
     /// Forgets the listing of a directory, so that the next use loads it.
     pub fn unload(&self, dir: Ino) {
-        let mut inner = lock(&self.inner);
-        if let Some(children) = inner.nodes.get_mut(&dir).and_then(|slot| slot.children.as_mut()) {
-            children.loaded_at = None;
-        }
+        lock(&self.inner).unload(dir);
     }
 
     /// Forgets all listings.
     pub fn unload_all(&self) {
-        for slot in lock(&self.inner).nodes.values_mut() {
-            if let Some(children) = slot.children.as_mut() {
-                children.loaded_at = None;
-            }
+        let mut inner = lock(&self.inner);
+        let is_loaded = |slot: &Slot| slot.dir.as_ref().is_some_and(|dir| dir.loaded_at.is_some());
+        let loaded = inner.nodes.iter().filter(|(_, slot)| is_loaded(slot));
+        let loaded: Vec<Ino> = loaded.map(|(ino, _)| *ino).collect();
+        for dir in loaded {
+            inner.unload(dir);
         }
     }
 
@@ -426,7 +635,7 @@ impl Tree {
     }
 
     /// A handle was opened.
-    pub fn open(&self, ino: Ino) {
+    pub fn open_handle(&self, ino: Ino) {
         if let Some(slot) = lock(&self.inner).nodes.get_mut(&ino) {
             slot.opens += 1;
         }
@@ -451,256 +660,6 @@ impl Tree {
 impl Default for Tree {
     fn default() -> Self {
         Tree::new()
-    }
-}
-
-impl Slot {
-    fn new(node: Node, tick: u64) -> Self {
-        Slot { node, lookups: 0, opens: 0, children: None, changed: tick, left: Vec::new() }
-    }
-
-    fn leave(&mut self, id: FileId, tick: u64) {
-        self.left.push((id, tick));
-        let excess = self.left.len().saturating_sub(MAX_LEFT);
-        self.left.drain(..excess);
-    }
-}
-
-impl Inner {
-    fn advance(&mut self) -> u64 {
-        self.tick += 1;
-        self.tick
-    }
-
-    fn fresh_ino(&mut self) -> Ino {
-        let ino = self.next_ino;
-        self.next_ino += 1;
-        ino
-    }
-
-    fn child(&self, dir: Ino, name: &str) -> Option<Ino> {
-        self.nodes.get(&dir)?.children.as_ref()?.by_name.get(name).copied()
-    }
-
-    fn link(&mut self, dir: Ino, name: &str, ino: Ino) {
-        if let Some(slot) = self.nodes.get_mut(&dir) {
-            slot.children.get_or_insert_default().by_name.insert(name.into(), ino);
-        }
-    }
-
-    fn unlink_name(&mut self, ino: Ino) {
-        let Some(slot) = self.nodes.get(&ino) else { return };
-        let (dir, name) = (slot.node.parent, slot.node.name.clone());
-        let Some(children) = self.nodes.get_mut(&dir).and_then(|slot| slot.children.as_mut()) else { return };
-        if children.by_name.get(&name) == Some(&ino) {
-            children.by_name.remove(&name);
-        }
-    }
-
-    fn unlink(&mut self, ino: Ino, tick: u64) {
-        if ino == ROOT {
-            return;
-        }
-        self.unlink_name(ino);
-        let Some(slot) = self.nodes.get_mut(&ino) else { return };
-        slot.node.linked = false;
-        slot.changed = tick;
-        let (parent, id) = (slot.node.parent, slot.node.id().cloned());
-        let Some(id) = id else { return };
-        if self.by_id.get(&id) == Some(&ino) {
-            self.by_id.remove(&id);
-        }
-        if let Some(dir) = self.nodes.get_mut(&parent) {
-            dir.leave(id, tick);
-        }
-    }
-
-    /// The file is no longer in its folder.
-    fn note_left(&mut self, file: &File, tick: u64) {
-        let dir = file.parent.as_ref().and_then(|parent| self.by_id.get(parent)).copied();
-        if let Some(dir) = dir.and_then(|dir| self.nodes.get_mut(&dir)) {
-            dir.leave(file.id.clone(), tick);
-        }
-    }
-
-    /// Drops a node that nobody can reach any more, and what is below it.
-    fn reap(&mut self, ino: Ino) {
-        let mut doomed = vec![ino];
-        while let Some(ino) = doomed.pop() {
-            let idle = |slot: &Slot| !slot.node.linked && slot.lookups == 0 && slot.opens == 0;
-            if !self.nodes.get(&ino).is_some_and(idle) {
-                continue;
-            }
-            let Some(slot) = self.nodes.remove(&ino) else { continue };
-            for child in slot.children.into_iter().flat_map(|children| children.by_name.into_values()) {
-                if let Some(slot) = self.nodes.get_mut(&child) {
-                    slot.node.linked = false;
-                    if let Some(id) = slot.node.id().cloned()
-                        && self.by_id.get(&id) == Some(&child)
-                    {
-                        self.by_id.remove(&id);
-                    }
-                    doomed.push(child);
-                }
-            }
-        }
-    }
-
-    fn apply_listing(&mut self, dir: Ino, files: Vec<File>, asked: u64, now: Instant) {
-        let Some(slot) = self.nodes.get(&dir) else { return };
-        let newer = slot.left.iter().filter(|(_, tick)| *tick > asked);
-        let left: Vec<FileId> = newer.map(|(id, _)| id.clone()).collect();
-        let files: Vec<File> = files.into_iter().filter(|file| !left.contains(&file.id)).collect();
-        let entries: Vec<names::Entry<'_>> = files
-            .iter()
-            .map(|file| names::Entry { name: &file.name, created_at: &file.created_at, id: file.id.as_str() })
-            .collect();
-        let shown = names::assign(&entries);
-        self.drop_unlisted(dir, &files, asked);
-        for (file, name) in files.into_iter().zip(shown) {
-            self.place_listed(dir, file, &name, asked, now);
-        }
-        if let Some(slot) = self.nodes.get_mut(&dir) {
-            slot.children.get_or_insert_default().loaded_at = Some(now);
-        }
-    }
-
-    /// Takes out children the listing does not have, except drafts and what changed here since.
-    fn drop_unlisted(&mut self, dir: Ino, files: &[File], asked: u64) {
-        let listed: std::collections::HashSet<&FileId> = files.iter().map(|file| &file.id).collect();
-        let children: Vec<Ino> = self
-            .nodes
-            .get(&dir)
-            .and_then(|slot| slot.children.as_ref())
-            .map(|children| children.by_name.values().copied().collect())
-            .unwrap_or_default();
-        for ino in children {
-            let Some(slot) = self.nodes.get(&ino) else { continue };
-            let gone = slot.node.id().is_some_and(|id| !listed.contains(id)) && slot.changed <= asked;
-            if gone {
-                self.unlink(ino, asked);
-                self.reap(ino);
-            }
-        }
-    }
-
-    fn place_listed(&mut self, dir: Ino, file: File, name: &str, asked: u64, now: Instant) {
-        let known = self.by_id.get(&file.id).copied();
-        if let Some(ino) = known
-            && self.nodes.get(&ino).is_some_and(|slot| slot.changed > asked)
-        {
-            return;
-        }
-        // A draft has the name here already: both stay, the draft under its name.
-        let holder = self.child(dir, name).filter(|holder| Some(*holder) != known);
-        let draft_has_it =
-            holder.and_then(|ino| self.nodes.get(&ino)).is_some_and(|slot| slot.node.file.is_none());
-        let name: Box<str> = if draft_has_it {
-            let taken = |name: &str| self.child(dir, name).is_some_and(|ino| Some(ino) != known);
-            names::first_free(&file.name, taken)
-        } else {
-            name.into()
-        };
-        self.place_as(dir, file, &name, asked, now);
-    }
-
-    /// Puts a file of the drive into `dir` under the first free name like its own.
-    fn place(&mut self, dir: Ino, file: File, tick: u64, now: Instant) -> Option<Ino> {
-        let known = self.by_id.get(&file.id).copied();
-        let taken = |name: &str| self.child(dir, name).is_some_and(|ino| Some(ino) != known);
-        let name = names::first_free(&file.name, taken);
-        self.place_as(dir, file, &name, tick, now)
-    }
-
-    fn place_as(&mut self, dir: Ino, file: File, name: &str, tick: u64, now: Instant) -> Option<Ino> {
-        let known = self.by_id.get(&file.id).copied().filter(|ino| self.nodes.contains_key(ino));
-        let ino = known.unwrap_or_else(|| self.fresh_ino());
-        if known.is_some() {
-            self.unlink_name(ino);
-        }
-        let (id, kind) = (file.id.clone(), file.kind);
-        let slot = self.nodes.entry(ino).or_insert_with(|| {
-            let node = Node {
-                ino,
-                parent: dir,
-                name: name.into(),
-                kind,
-                file: None,
-                local: LocalAttributes::default(),
-                linked: true,
-                removed: false,
-                seen_at: now,
-            };
-            Slot::new(node, tick)
-        });
-        slot.node.parent = dir;
-        slot.node.name = name.into();
-        slot.node.linked = true;
-        slot.node.seen_at = now;
-        slot.changed = slot.changed.max(tick);
-        let same_content = slot.node.file.as_ref().is_some_and(|before| {
-            before.revision == file.revision && before.local_modified_at == file.local_modified_at
-        });
-        if !same_content {
-            slot.node.local.modified_at = None;
-            slot.node.local.changed_at = None;
-        }
-        slot.node.file = Some(Arc::new(file));
-        self.by_id.insert(id, ino);
-        self.link(dir, name, ino);
-        Some(ino)
-    }
-
-    fn apply_change(&mut self, change: feed::Change, asked: u64) {
-        let known = self.by_id.get(change.id()).copied();
-        if known.and_then(|ino| self.nodes.get(&ino)).is_some_and(|slot| slot.changed > asked) {
-            return;
-        }
-        match change {
-            feed::Change::Gone(_) => {
-                if let Some(ino) = known {
-                    self.unlink(ino, asked);
-                    self.reap(ino);
-                }
-            }
-            feed::Change::Unclear(_) => {
-                let dir = known.and_then(|ino| self.nodes.get(&ino)).map(|slot| slot.node.parent);
-                if let Some(children) =
-                    dir.and_then(|dir| self.nodes.get_mut(&dir)).and_then(|slot| slot.children.as_mut())
-                {
-                    children.loaded_at = None;
-                }
-            }
-            feed::Change::Now(file) => self.apply_file(*file, known, asked),
-        }
-    }
-
-    fn apply_file(&mut self, file: File, known: Option<Ino>, asked: u64) {
-        let before = known.and_then(|ino| self.nodes.get(&ino)).and_then(|slot| slot.node.file.clone());
-        if before.as_ref().is_some_and(|before| *before.updated_at > *file.updated_at || **before == file) {
-            return;
-        }
-        let parent = file.parent.as_ref().and_then(|parent| self.by_id.get(parent)).copied();
-        let Some(dir) = parent.filter(|dir| self.nodes.get(dir).is_some_and(|slot| slot.children.is_some()))
-        else {
-            // It went where we have not looked yet.
-            if let Some(ino) = known {
-                self.unlink(ino, asked);
-                self.reap(ino);
-            }
-            return;
-        };
-        let left = |slot: &Slot| slot.left.iter().any(|(id, tick)| *id == file.id && *tick > asked);
-        if self.nodes.get(&dir).is_some_and(left) {
-            return;
-        }
-        // As of when it was asked for: the next item of the same reply is newer than this one.
-        let now = Instant::now();
-        let stays = before.is_some_and(|before| before.name == file.name && before.parent == file.parent);
-        match known.and_then(|ino| self.nodes.get(&ino)).map(|slot| slot.node.name.clone()) {
-            Some(name) if stays => self.place_as(dir, file, &name, asked, now),
-            _ => self.place(dir, file, asked, now),
-        };
     }
 }
 

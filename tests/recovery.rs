@@ -91,6 +91,8 @@ fn options(dir: &Path) -> FsOptions {
         cache_bytes: DEFAULT_CACHE_BYTES,
         min_free: MinFree::Bytes(0),
         attr_timeout: Duration::ZERO,
+        poll_interval: Duration::from_secs(15),
+        posix_metadata: true,
         part_bytes: PART_BYTES,
         transfers: 2,
         upload_concurrency: 2,

@@ -14,7 +14,7 @@ use crate::config::paths::{self, Base};
 use crate::config::value::{duration, min_free, show_bytes, size, umask};
 use crate::config::{
     self, DeletePolicy, Exit, Failure, FsOptions, Fsync, LogLevel, MAX_PARALLEL, MinFree, MountOptions,
-    XattrList, XattrMode, XattrReadonly,
+    Switch, XattrList, XattrMode, XattrReadonly,
 };
 use crate::mount::Plan;
 
@@ -165,6 +165,14 @@ pub struct MetadataFlags {
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     #[arg(env = "PDSFS_ATTR_TIMEOUT")]
     pub attr_timeout: Duration,
+    /// How often the drive is asked what others changed, which then shows without being looked at
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = some_time)]
+    #[arg(env = "PDSFS_POLL_INTERVAL")]
+    pub poll_interval: Duration,
+    /// Keep modes, owners, exact times and symbolic links on the drive, in user tags
+    #[arg(long, value_name = "MODE", default_value = "on", value_parser = word::<Switch>())]
+    #[arg(env = "PDSFS_POSIX_METADATA")]
+    pub posix_metadata: Switch,
     /// Extended attributes: readable and writable, read-only, or none
     #[arg(long, value_name = "MODE", default_value = "on", value_parser = word::<XattrMode>())]
     #[arg(env = "PDSFS_XATTR")]
@@ -394,6 +402,8 @@ impl MountArgs {
             cache_bytes: self.cache.cache_size,
             min_free: self.cache.cache_min_free,
             attr_timeout: self.metadata.attr_timeout,
+            poll_interval: self.metadata.poll_interval,
+            posix_metadata: self.metadata.posix_metadata == Switch::On,
             part_bytes: self.write.part_size,
             transfers: self.write.transfers,
             upload_concurrency: self.write.upload_concurrency,

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::config::MountOptions;
-use crate::tree::{Ino, Node};
+use crate::tree::{Facts, Ino};
 
 /// What `stat` shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,28 +63,26 @@ pub struct Newer {
 
 /// What `stat` shows for `node`. Modification is the client's time as the drive keeps it, else the drive's
 /// own (pds-api.md 4.3); birth likewise.
-pub fn attr(node: &Node, newer: Option<Newer>, defaults: &Defaults) -> Attr {
-    let file = node.file.as_deref();
-    let of_drive = |client: Option<&str>, server: Option<&str>| {
-        client.and_then(parse_time).or_else(|| server.and_then(parse_time)).unwrap_or(defaults.mounted_at)
-    };
-    let updated_at = file.map(|file| &*file.updated_at);
-    let drive_modified = of_drive(file.map(|file| &*file.local_modified_at), updated_at);
-    let modified_at =
-        newer.map(|newer| newer.modified_at).or(node.local.modified_at).unwrap_or(drive_modified);
+pub fn attr(node: &Facts, newer: Option<Newer>, defaults: &Defaults) -> Attr {
+    let modified_at = newer
+        .map(|newer| newer.modified_at)
+        .or(node.local.modified_at)
+        .or(node.modified_at)
+        .unwrap_or(defaults.mounted_at);
     let changed_at = node
         .local
         .changed_at
         .or_else(|| newer.map(|newer| newer.modified_at))
-        .unwrap_or_else(|| of_drive(updated_at, None));
+        .or(node.changed_at)
+        .unwrap_or(defaults.mounted_at);
     let usual = if node.is_folder() { 0o777 } else { 0o666 };
     Attr {
         ino: node.ino,
         is_folder: node.is_folder(),
-        size: newer.map_or(file.map_or(0, |file| file.size), |newer| newer.size),
-        mode: node.local.mode.unwrap_or(usual & !defaults.umask) & 0o7777,
-        uid: node.local.uid.unwrap_or(defaults.uid),
-        gid: node.local.gid.unwrap_or(defaults.gid),
+        size: newer.map_or(node.size, |newer| newer.size),
+        mode: node.local.mode.or(node.mode).unwrap_or(usual & !defaults.umask) & 0o7777,
+        uid: node.local.uid.or(node.uid).unwrap_or(defaults.uid),
+        gid: node.local.gid.or(node.gid).unwrap_or(defaults.gid),
         links: match (node.linked, node.is_folder()) {
             (false, _) => 0,
             (true, true) => 2,
@@ -93,7 +91,7 @@ pub fn attr(node: &Node, newer: Option<Newer>, defaults: &Defaults) -> Attr {
         accessed_at: node.local.accessed_at.unwrap_or(modified_at),
         modified_at,
         changed_at,
-        created_at: of_drive(file.map(|file| &*file.local_created_at), file.map(|file| &*file.created_at)),
+        created_at: node.created_at.unwrap_or(defaults.mounted_at),
     }
 }
 

@@ -31,7 +31,8 @@ pub struct NewAttr {
 impl DriveFs {
     /// The entry `name`, as fresh as a look-up.
     pub(super) async fn entry(&self, parent: Ino, name: &OsStr) -> Result<Node> {
-        Ok(self.lookup(parent, name).await?.node)
+        let found = self.lookup(parent, name).await?.node;
+        self.tree.node(found.ino).ok_or_else(|| gone("look up"))
     }
 
     /// Makes a folder on the drive.
@@ -62,7 +63,7 @@ impl DriveFs {
                 };
                 let node = self.tree.insert_file(parent, file, local).ok_or_else(|| gone("make folder"))?;
                 self.creators.note(node.ino, super::data::thread_group(caller.pid));
-                Ok(self.stat_of(node))
+                self.stat_cached(node.ino).ok_or_else(|| gone("make folder"))
             }
             Created::Exists(_) => {
                 self.tree.unload(parent);

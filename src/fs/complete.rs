@@ -227,8 +227,7 @@ impl DriveFs {
         if !self.is_wanted(ino) {
             return self.remove_from_drive(&file).await;
         }
-        let renamed =
-            self.tree.node(ino).and_then(|node| node.file).is_some_and(|before| before.id != file.id);
+        let renamed = self.tree.id_of(ino).is_some_and(|before| before != file.id);
         self.tree.publish(ino, Arc::clone(&file));
         self.creators.renew(ino);
         if body.settle(&self.store).is_some() {
@@ -255,7 +254,7 @@ impl DriveFs {
         let taken =
             |name: &str| matches!(self.tree.lookup(dir, name), Lookup::Found(other) if other.ino != ino);
         let name = names::first_free(&file.name, taken);
-        let moves = dir != node.parent || name != node.name;
+        let moves = dir != node.parent || *name != *node.name;
         if moves {
             self.tree.relocate(ino, dir, &name);
         }
@@ -381,9 +380,11 @@ impl DriveFs {
     /// Ends everything that runs for this filesystem. What is dirty stays on the local disk.
     pub async fn stop(&self) {
         self.tasks.close();
+        self.follower.stop();
         self.reader.stop().await;
         self.writer.stop().await;
         self.tasks.wait().await;
+        self.save_index();
     }
 
     fn dirty_bodies(&self) -> Vec<Arc<Body>> {
@@ -397,7 +398,7 @@ impl DriveFs {
     /// removed gets its place back.
     pub(super) fn is_wanted(&self, ino: Ino) -> bool {
         self.tree.revive(ino);
-        self.tree.node(ino).is_some_and(|node| node.linked)
+        self.tree.facts(ino).is_some_and(|node| node.linked)
     }
 
     fn progress(&self) -> Progress {

@@ -74,11 +74,16 @@ impl DriveFs {
     /// [`Kind::Stale`] when it is gone, [`Kind::IsDirectory`].
     pub async fn open_file(&self, ino: Ino, mode: OpenMode, caller: Caller) -> Result<Opened> {
         self.refresh().await;
+        self.tell_before_open(ino);
         self.open_known(ino, mode, caller)
     }
 
     fn open_known(&self, ino: Ino, mode: OpenMode, caller: Caller) -> Result<Opened> {
         let node = self.tree.node(ino).ok_or_else(|| gone("open"))?;
+        if !node.linked && !node.removed && self.tree.opens(ino) == 0 {
+            // The kernel looks the name up again: somebody else may have put another file there.
+            return Err(gone("open"));
+        }
         if node.is_folder() {
             return Err(Error::new(Kind::IsDirectory, "open", "it is a folder").on(&node.name));
         }
@@ -97,7 +102,7 @@ impl DriveFs {
     }
 
     fn add_handle(&self, node: &Node, body: Arc<Body>, mode: OpenMode, caller: Caller) -> u64 {
-        self.tree.open(node.ino);
+        self.tree.open_handle(node.ino);
         self.handles.insert_file(FileHandle {
             body,
             opener: if mode.write { thread_group(caller.pid) } else { 0 },
@@ -197,7 +202,8 @@ impl DriveFs {
         if let Some(handle) = self.handles.file(number) {
             handle.changed.store(true, Ordering::Relaxed);
         }
-        Ok((self.stat_of(node), Opened { handle: number, keep_cache: false, past_cache: false }))
+        let stat = self.stat_cached(node.ino).ok_or_else(|| gone("create"))?;
+        Ok((stat, Opened { handle: number, keep_cache: false, past_cache: false }))
     }
 
     pub(super) fn handle(&self, number: u64, op: &'static str) -> Result<Arc<FileHandle>> {

@@ -14,7 +14,9 @@ use super::body::Body;
 use super::complete::{UploadStatus, attach};
 use crate::content::lock;
 use crate::error::{Error, Kind, Result};
+use crate::pds::model::File;
 use crate::read::Remote;
+use crate::tree::feed::Change;
 use crate::write::journal::Entry;
 use crate::write::{Draft, Placement, Snapshot};
 
@@ -134,7 +136,8 @@ impl DriveFs {
         draft.discard();
         self.journal.strike(&entry.content_file)?;
         self.store.discard(draft.content());
-        self.tree.unload_all();
+        let asked = self.tree.ask();
+        self.tree.apply_change(Change::Now(Box::new(File::clone(&file))), asked);
         Ok(())
     }
 

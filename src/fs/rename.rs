@@ -35,7 +35,7 @@ impl DriveFs {
         let source = self.entry(parent, name).await?;
         self.load(new_parent).await?;
         let target = match self.tree.lookup(new_parent, new_name) {
-            Lookup::Found(node) => Some(*node),
+            Lookup::Found(found) => self.tree.node(found.ino),
             Lookup::Absent | Lookup::Unknown | Lookup::NoDirectory => None,
         };
         if let Some(target) = &target {

@@ -40,6 +40,28 @@ pub fn file_attr(stat: &Stat, defaults: &Defaults) -> FileAttr {
     }
 }
 
+/// The attributes of an entry that is not there.
+pub fn nothing() -> FileAttr {
+    let never = SystemTime::UNIX_EPOCH;
+    FileAttr {
+        ino: INodeNo(0),
+        size: 0,
+        blocks: 0,
+        atime: never,
+        mtime: never,
+        ctime: never,
+        crtime: never,
+        kind: FileType::RegularFile,
+        perm: 0,
+        nlink: 0,
+        uid: 0,
+        gid: 0,
+        rdev: 0,
+        blksize: 0,
+        flags: 0,
+    }
+}
+
 /// File or directory.
 pub fn file_type(is_folder: bool) -> FileType {
     if is_folder { FileType::Directory } else { FileType::RegularFile }

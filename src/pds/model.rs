@@ -5,6 +5,7 @@
 //! null and empty mean the same; numbers may be strings and strings numbers).
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -74,6 +75,9 @@ pub enum FileKind {
     Folder,
 }
 
+/// How the keys of user tags begin in which pdsfs keeps what the service has no field for.
+pub const OWN_TAGS: &str = "pdsfs.";
+
 /// A file or folder as the service last described it (section 16).
 #[derive(Clone, PartialEq)]
 pub struct File {
@@ -103,6 +107,8 @@ pub struct File {
     pub local_created_at: Box<str>,
     /// In the recycle bin.
     pub trashed: bool,
+    /// The user tags (10.6) that pdsfs keeps for itself: those whose key begins with [`OWN_TAGS`].
+    pub own_tags: Box<[(Box<str>, Box<str>)]>,
     /// The whole object as JSON text.
     raw: Arc<str>,
 }
@@ -157,6 +163,7 @@ impl File {
             local_modified_at: text("local_modified_at"),
             local_created_at: text("local_created_at"),
             trashed: map.get("trashed").and_then(Value::as_bool).unwrap_or(false),
+            own_tags: own_tags(map.get("user_tags")),
             raw: value.to_string().into(),
         })
     }
@@ -165,6 +172,18 @@ impl File {
     /// [`crate::fs::xattr`] for what may be shown.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.raw).unwrap_or(Value::Null)
+    }
+
+    /// [`File::json`] as text.
+    pub fn text(&self) -> &str {
+        &self.raw
+    }
+
+    /// A number that differs for two files that differ in anything.
+    pub fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.raw.hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Whether this is a folder.
@@ -206,6 +225,12 @@ impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "File({:?} {} rev {} {} B)", self.name, self.id, self.revision, self.size)
     }
+}
+
+fn own_tags(tags: Option<&Value>) -> Box<[(Box<str>, Box<str>)]> {
+    let tags = tags.and_then(Value::as_object).into_iter().flatten();
+    let own = tags.filter(|(key, _)| key.starts_with(OWN_TAGS));
+    own.filter_map(|(key, value)| Some((Box::from(&**key), text_of(value)?.into_boxed_str()))).collect()
 }
 
 /// A string, or a number spelled as one; `None` for absent, null and the rest.

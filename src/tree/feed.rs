@@ -5,6 +5,7 @@
 //! they are loaded anew when used.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex as AsyncMutex;
@@ -25,6 +26,8 @@ pub enum Change {
     Gone(FileId),
     /// This is what it is now.
     Now(Box<File>),
+    /// It came back from the recycle bin, as this.
+    Restored(Box<File>),
     /// It changed, and the feed does not say how.
     Unclear(FileId),
 }
@@ -35,9 +38,10 @@ impl Change {
         match (item.op, item.file) {
             (DeltaOp::Delete | DeltaOp::Trash, _) => Change::Gone(item.file_id),
             (_, Some(file)) if file.trashed => Change::Gone(item.file_id),
-            (_, Some(file)) if file.parent.is_some() && !file.updated_at.is_empty() => {
-                Change::Now(Box::new(file))
-            }
+            (op, Some(file)) if file.parent.is_some() && !file.updated_at.is_empty() => match op {
+                DeltaOp::Restore => Change::Restored(Box::new(file)),
+                _ => Change::Now(Box::new(file)),
+            },
             (
                 DeltaOp::Create
                 | DeltaOp::Overwrite
@@ -55,7 +59,7 @@ impl Change {
     pub fn id(&self) -> &FileId {
         match self {
             Change::Gone(id) | Change::Unclear(id) => id,
-            Change::Now(file) => &file.id,
+            Change::Now(file) | Change::Restored(file) => &file.id,
         }
     }
 }
@@ -65,6 +69,8 @@ pub struct Feed {
     /// Held during a poll, so that there is one at a time.
     cursor: AsyncMutex<Cursor>,
     polled_at: Mutex<Option<Instant>>,
+    is_on: AtomicBool,
+    resets: AtomicU64,
 }
 
 enum Cursor {
@@ -76,9 +82,30 @@ enum Cursor {
 }
 
 impl Feed {
-    /// Nothing polled yet.
-    pub fn new() -> Self {
-        Feed { cursor: AsyncMutex::new(Cursor::Unknown), polled_at: Mutex::new(None) }
+    /// Nothing polled yet; what happened since `cursor` comes first.
+    pub fn new(cursor: Option<&str>) -> Self {
+        let cursor = cursor.map_or(Cursor::Unknown, |position| Cursor::At(position.to_owned()));
+        Feed {
+            is_on: AtomicBool::new(matches!(cursor, Cursor::At(_))),
+            cursor: AsyncMutex::new(cursor),
+            polled_at: Mutex::new(None),
+            resets: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether the drive tells what changes, so that what is known stays true.
+    pub fn is_on(&self) -> bool {
+        self.is_on.load(Ordering::Relaxed)
+    }
+
+    /// The drive says that it has no feed.
+    pub async fn switch_off(&self, tree: &Tree) {
+        self.end(tree, &mut *self.cursor.lock().await);
+    }
+
+    /// How often the thread was lost, and with it the truth of all listings.
+    pub fn resets(&self) -> u64 {
+        self.resets.load(Ordering::Relaxed)
     }
 
     /// Whether the last poll is no older than `max_age`.
@@ -98,8 +125,8 @@ impl Feed {
         }
         let started = Instant::now();
         let result = match &mut *cursor {
-            Cursor::Unknown => Self::start(pds, tree, &mut cursor).await,
-            Cursor::At(_) => Self::poll(pds, tree, &mut cursor).await,
+            Cursor::Unknown => self.start(pds, tree, &mut cursor).await,
+            Cursor::At(_) => self.poll(pds, tree, &mut cursor).await,
             Cursor::Off => {
                 tree.unload_all();
                 Ok(())
@@ -112,37 +139,49 @@ impl Feed {
     }
 
     /// The cursor is taken before anything is listed, so that nothing is missed in between (11.2).
-    async fn start(pds: &Pds, tree: &Tree, cursor: &mut Cursor) -> Result<()> {
+    async fn start(&self, pds: &Pds, tree: &Tree, cursor: &mut Cursor) -> Result<()> {
         match pds.last_cursor().await {
             Ok(position) => {
-                *cursor = Cursor::At(position);
+                // In this order: a listing that is still trusted must not be written with the new cursor.
                 tree.unload_all();
+                tree.set_cursor(Some(&position));
+                *cursor = Cursor::At(position);
+                self.is_on.store(true, Ordering::Relaxed);
+                self.resets.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
             Err(error) if error.kind().is_transient() || error.kind() == Kind::Unauthenticated => Err(error),
             Err(error) => {
                 tracing::info!(%error, "this drive has no change feed: listings are read again when they get old");
-                *cursor = Cursor::Off;
-                tree.unload_all();
+                self.end(tree, cursor);
                 Ok(())
             }
         }
     }
 
-    async fn poll(pds: &Pds, tree: &Tree, cursor: &mut Cursor) -> Result<()> {
+    fn end(&self, tree: &Tree, cursor: &mut Cursor) {
+        *cursor = Cursor::Off;
+        tree.unload_all();
+        tree.set_cursor(None);
+        self.is_on.store(false, Ordering::Relaxed);
+        self.resets.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn poll(&self, pds: &Pds, tree: &Tree, cursor: &mut Cursor) -> Result<()> {
         for _ in 0..MAX_PAGES {
             let Cursor::At(position) = &*cursor else { return Ok(()) };
             let asked = tree.ask();
             let page = match pds.delta(position).await {
                 Ok(page) => page,
                 Err(error) if error.code() == code::CURSOR_NOT_FOUND => {
-                    return Self::start(pds, tree, cursor).await;
+                    return self.start(pds, tree, cursor).await;
                 }
                 Err(error) => return Err(error),
             };
             for item in page.items {
                 tree.apply_change(Change::of(item), asked);
             }
+            tree.set_cursor(Some(&page.cursor));
             *cursor = Cursor::At(page.cursor);
             if !page.has_more {
                 break;
@@ -154,6 +193,6 @@ impl Feed {
 
 impl Default for Feed {
     fn default() -> Self {
-        Feed::new()
+        Feed::new(None)
     }
 }

@@ -284,22 +284,28 @@ fn without_its_server_what_is_known_is_shown_and_nothing_hangs() {
     let address = serve.address();
     let m = Mount::at(home, &[&serve.options()[..], &["--op-timeout", "2s", "--retries", "1"]].concat());
     m.file("disk/a", 300_000);
-    m.quiet("mkdir mnt/seen mnt/unseen; cp disk/a mnt/seen/a; cp disk/a mnt/unseen/b");
-    m.remount();
-    m.quiet("ls -l mnt/seen > /dev/null; cmp disk/a mnt/seen/a");
+    // Others put it there: a folder next to one that is looked into may be known, one further down is not.
+    let token = m.path("token").to_str().unwrap().to_owned();
+    let options = ["--endpoint", &serve.url, "--token-file", &token, "--drive-id", "1"];
+    let other = Mount::at(Home::new(), &options);
+    other.file("disk/a", 300_000);
+    other.quiet("mkdir -p mnt/seen mnt/other/unseen; cp disk/a mnt/seen/a; cp disk/a mnt/other/unseen/b");
+    drop(other);
+    until("what another mount made is seen", || m.sh("ls -l mnt/seen").code == Some(0));
+    m.quiet("cmp disk/a mnt/seen/a");
     serve.kill();
-    m.quiet("test \"$(ls mnt | xargs)\" = 'seen unseen'; test $(stat -c %s mnt/seen/a) = 300000; cmp disk/a mnt/seen/a");
+    m.quiet("test \"$(ls mnt | xargs)\" = 'other seen'; test $(stat -c %s mnt/seen/a) = 300000; cmp disk/a mnt/seen/a");
     m.quiet("getfattr -n user.pds.crc64_hash mnt/seen/a > /dev/null");
     // What is not known is an error and not an empty folder.
-    let unseen = m.sh("timeout 20 ls mnt/unseen");
+    let unseen = m.sh("timeout 20 ls mnt/other/unseen");
     assert!(unseen.code == Some(2) && unseen.out.is_empty(), "{unseen}");
     let copy = m.sh("timeout 20 cp disk/a mnt/new");
     assert_eq!(copy.code, Some(1), "{copy}");
     let made = m.sh("timeout 20 mkdir mnt/d");
     assert_eq!(made.code, Some(1), "{made}");
     let _serve = Serve::on(&m, &address, &[]);
-    until("the server is noticed", || m.sh("ls mnt/unseen/b").code == Some(0));
-    m.quiet("cmp disk/a mnt/unseen/b; mkdir mnt/d");
+    until("the server is noticed", || m.sh("ls mnt/other/unseen/b").code == Some(0));
+    m.quiet("cmp disk/a mnt/other/unseen/b; mkdir mnt/d");
     m.remount();
     m.quiet("test -d mnt/d");
 }

@@ -136,6 +136,7 @@ pub trait FileLike {
 #[derive(Clone, Debug)]
 pub struct Tuning {
     pub attr_timeout: Duration,
+    pub poll_interval: Duration,
     pub part_bytes: u64,
     pub cache_bytes: u64,
     pub upload_concurrency: usize,
@@ -152,6 +153,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Tuning {
             attr_timeout: Duration::from_secs(1),
+            poll_interval: Duration::from_secs(15),
             part_bytes: 4096,
             cache_bytes: 64 * 1024,
             upload_concurrency: 3,
@@ -193,6 +195,8 @@ impl Recipe {
             cache_bytes: tuning.cache_bytes,
             min_free: MinFree::Bytes(0),
             attr_timeout: tuning.attr_timeout,
+            poll_interval: tuning.poll_interval,
+            posix_metadata: true,
             part_bytes: tuning.part_bytes,
             transfers: 4,
             upload_concurrency: tuning.upload_concurrency,

@@ -24,6 +24,20 @@ pub struct Direct {
     runtime: Arc<tokio::runtime::Runtime>,
 }
 
+/// A [`Direct`] that was ended and can go on.
+pub struct Off {
+    recipe: Recipe,
+    runtime: Arc<tokio::runtime::Runtime>,
+}
+
+impl Off {
+    /// Opens it again on the same local directories.
+    pub fn on(self) -> Direct {
+        let Off { recipe, runtime } = self;
+        Direct { fs: recipe.open(&runtime), recipe, runtime }
+    }
+}
+
 /// An open file of [`Direct`].
 pub struct DirectFile {
     fs: Arc<DriveFs>,
@@ -83,6 +97,18 @@ fn wait<T>(
 }
 
 impl Direct {
+    /// Ends it for a while.
+    pub fn off(self) -> Off {
+        let Direct { fs, recipe, runtime } = self;
+        end(fs, &runtime);
+        Off { recipe, runtime }
+    }
+
+    /// The inode number of a path.
+    pub fn inode(&self, path: &str) -> u64 {
+        self.find(path).unwrap().node.ino
+    }
+
     /// Tries everything that is not on the drive once more.
     pub fn drain(&self, until: std::time::Instant) -> pdsfs::fs::DrainReport {
         self.runtime.block_on(self.fs.drain(until, |_| {}))
@@ -211,9 +237,7 @@ impl Disk for Direct {
     }
 
     fn remount(self) -> Self {
-        let Direct { fs, recipe, runtime } = self;
-        end(fs, &runtime);
-        Direct { fs: recipe.open(&runtime), recipe, runtime }
+        self.off().on()
     }
 }
 
