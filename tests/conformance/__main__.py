@@ -23,6 +23,8 @@ GROUPS = [
     "batches",
     "refusals",
 ]
+# They need the users, keys and applications that scripts/conformance gives the server it starts.
+WITH_ACCOUNTS = ["accounts", "drives"]
 
 
 def main():
@@ -31,11 +33,12 @@ def main():
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--token-file", required=True)
     parser.add_argument("--drive-id", required=True)
-    parser.add_argument("--only", choices=GROUPS)
+    parser.add_argument("--accounts", action="store_true")
+    parser.add_argument("--only", choices=GROUPS + WITH_ACCOUNTS)
     chosen = parser.parse_args()
     url = urlsplit(chosen.endpoint)
     token = Path(chosen.token_file).read_text().strip()
-    groups = [chosen.only] if chosen.only else GROUPS
+    groups = [chosen.only] if chosen.only else GROUPS + (WITH_ACCOUNTS if chosen.accounts else [])
     for group in groups:
         importlib.import_module(group)
     passed, failed = checks.run(Sdk(url.netloc, token, chosen.drive_id, url.scheme), groups)

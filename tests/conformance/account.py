@@ -38,6 +38,15 @@ def _(bench):
     true(bench.pds.drive_id in [drive.drive_id for drive in page.items], "the drive is not listed")
 
 
+@check("domain/get and domain/get_quota")
+def _(bench):
+    domain = bench.pds.get_domain(domain_id=bench.pds.get_user().domain_id)
+    same(domain.domain_id, bench.pds.get_user().domain_id, "domain_id")
+    same(domain.data_hash_name, "sha1", "data_hash_name")
+    quota = bench.pds.get_domain_quota()
+    true(quota.size_used is not None and quota.user_count_used >= 1, "no size_used or no user_count_used")
+
+
 @check("used_size grows by what is stored, and shrinks when it is deleted")
 def _(bench):
     before = bench.pds.get_drive().used_size

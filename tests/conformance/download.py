@@ -97,7 +97,7 @@ def fetch_redirect(bench, file_id):
     answer = requests.get(
         f"{bench.pds.protocol}://{bench.pds.host}/v2/file/download",
         params={"drive_id": bench.pds.drive_id, "file_id": file_id},
-        headers={"Authorization": f"Bearer {bench.pds.token}"},
+        headers={"Authorization": f"Bearer {bench.pds.bearer}"},
         allow_redirects=False,
         timeout=60,
     )

@@ -67,7 +67,7 @@ def _(bench):
             "file_id": file.file_id,
             "image_thumbnail_process": "image/resize,w_20",
         },
-        headers={"Authorization": f"Bearer {bench.pds.token}"},
+        headers={"Authorization": f"Bearer {bench.pds.bearer}"},
         allow_redirects=False,
         timeout=60,
     )

@@ -8,7 +8,7 @@ from sdk import is_code, refused, same, true
 
 def post(bench, path, body, **headers):
     """A request that the SDK would not make."""
-    headers = {"Authorization": f"Bearer {bench.pds.token}", "Content-Type": "application/json", **headers}
+    headers = {"Authorization": f"Bearer {bench.pds.bearer}", "Content-Type": "application/json", **headers}
     url = f"{bench.pds.protocol}://{bench.pds.host}{path}"
     return requests.post(url, data=body, headers=headers, timeout=60)
 

@@ -39,33 +39,39 @@ class Refused(Exception):
 
 
 class Sdk:
-    """One caller of the API. Attributes are the operations of the SDK; `drive_id` is filled in."""
+    """One caller of the API. Attributes are the operations of the SDK; `drive_id` is filled in.
 
-    def __init__(self, host, token, drive_id, protocol="http"):
-        self.host, self.token, self.drive_id, self.protocol = host, token, drive_id, protocol
-        config = utils_models.Config(endpoint=host, protocol=protocol, type="bearer", bearer_token=token)
+    It sends a bearer token, or with `key` (an AccessKey's id and secret) signs each request."""
+
+    def __init__(self, host, bearer, drive_id, protocol="http", key=None):
+        self.host, self.bearer, self.drive_id, self.protocol = host, bearer, drive_id, protocol
+        if key:
+            config = utils_models.Config(endpoint=host, protocol=protocol, type="access_key")
+            config.access_key_id, config.access_key_secret = key
+        else:
+            config = utils_models.Config(endpoint=host, protocol=protocol, type="bearer", bearer_token=bearer)
         # Large folders take their time on a busy machine; nothing here depends on being fast.
         config.read_timeout = config.connect_timeout = 60_000
         self.client = Client(config)
         self.headers = {}
 
-    def with_token(self, token):
+    def with_token(self, token, drive_id=None):
         """Another caller of the same server."""
-        return Sdk(self.host, token, self.drive_id, self.protocol)
+        return Sdk(self.host, token, drive_id or self.drive_id, self.protocol)
+
+    def with_key(self, id, secret):
+        """A caller who signs."""
+        return Sdk(self.host, None, self.drive_id, self.protocol, key=(id, secret))
 
     def __getattr__(self, operation):
         call = getattr(self.client, f"{operation}_with_options")
-        request_type = getattr(models, "".join(word.title() for word in operation.split("_")) + "Request")
+        name = "".join(word.title() for word in operation.split("_")) + "Request"
+        # Few operations have nothing to say.
+        request_type = getattr(models, name, None)
 
         def run(expect=200, **fields):
-            hints = typing.get_type_hints(request_type.__init__, vars(sys.modules[request_type.__module__]))
-            if "drive_id" in hints and "share_id" not in fields:
-                fields.setdefault("drive_id", self.drive_id)
-            request = request_type().from_map(fields)
-            lost = fields.keys() - request.to_map().keys()
-            if lost:
-                raise TypeError(f"{request_type.__name__} has no {', '.join(sorted(lost))}")
-            response = _told(lambda: call(request, dict(self.headers), RuntimeOptions()))
+            arguments = [self._request(request_type, fields)] if request_type else []
+            response = _told(lambda: call(*arguments, dict(self.headers), RuntimeOptions()))
             _expect_status(operation, response.status_code, expect)
             _expect_id(operation, response.headers)
             body = getattr(response, "body", None)
@@ -73,6 +79,17 @@ class Sdk:
             return body
 
         return run
+
+    def _request(self, request_type, fields):
+        """The request with these fields, all of which must be its own."""
+        hints = typing.get_type_hints(request_type.__init__, vars(sys.modules[request_type.__module__]))
+        if "drive_id" in hints and "share_id" not in fields:
+            fields.setdefault("drive_id", self.drive_id)
+        request = request_type().from_map(fields)
+        lost = fields.keys() - request.to_map().keys()
+        if lost:
+            raise TypeError(f"{request_type.__name__} has no {', '.join(sorted(lost))}")
+        return request
 
     def post(self, path, expect=200, model=None, **body):
         """A call that the service has and this SDK has no method for, sent the SDK's way.
