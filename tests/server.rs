@@ -13,6 +13,8 @@ mod download;
 mod durability;
 #[path = "server/faults.rs"]
 mod faults;
+#[path = "server/revisions.rs"]
+mod revisions;
 #[path = "server/search.rs"]
 mod search;
 #[path = "server/thumbnails.rs"]

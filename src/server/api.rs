@@ -99,6 +99,9 @@ const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("/v2/file/get_download_url", download::get_download_url),
     ("/v2/file/revision/list", revision::list),
     ("/v2/file/revision/get", revision::get),
+    ("/v2/file/revision/update", revision::update),
+    ("/v2/file/revision/restore", revision::restore),
+    ("/v2/file/revision/delete", revision::delete),
     ("/v2/batch", batch::batch),
 ];
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use sha1::{Digest, Sha1};
 
 use super::Service;
-use super::entry::{self, Entry, NewEntry};
+use super::entry::{self, Content, Entry, NewEntry};
 use super::feed::{self, Op};
 use super::hash::{SHA1_BLOCK_BYTES, Sha1State, crc64_combine};
 use super::media::{self, Facts};
@@ -315,16 +315,48 @@ pub fn add_revision(
         json(&content.facts.video),
         now,
     ])?;
+    make_current(service, c, entry, drive, content.size, now)
+}
+
+/// Makes an old content, of this entry or another, the current revision of an entry under a name.
+pub fn repeat_revision(
+    service: &Service,
+    c: &Connection,
+    old: &Content,
+    entry: &Entry,
+    name: &str,
+) -> ApiResult<()> {
+    let now = service.clock.now_ms();
+    let sql = "INSERT INTO revision (id, entry, version, blob, name, upload_id, content_type, mime_type,
+            mime_extension, category, image_json, video_json, created_at, updated_at)
+        SELECT ?1, ?2, (SELECT coalesce(max(version), 0) + 1 FROM revision WHERE entry = ?2),
+            blob, ?3, upload_id, content_type, mime_type, mime_extension, category, image_json, video_json,
+            ?4, ?4
+        FROM revision WHERE seq = ?5";
+    c.prepare_cached(sql)?.execute(params![service.new_id(), entry.seq, name, now, old.revision])?;
+    make_current(service, c, entry.seq, entry.drive, old.size, now)
+}
+
+/// The revision inserted last becomes the content of its entry.
+fn make_current(
+    service: &Service,
+    c: &Connection,
+    entry: i64,
+    drive: i64,
+    size: u64,
+    now: i64,
+) -> ApiResult<()> {
     let sql = "UPDATE entry SET revision = ?2, size = ?3, updated_at = ?4 WHERE seq = ?1";
-    c.prepare_cached(sql)?.execute(params![entry, c.last_insert_rowid(), content.size.cast_signed(), now])?;
-    entry::charge(c, drive, content.size.cast_signed())?;
+    c.prepare_cached(sql)?.execute(params![entry, c.last_insert_rowid(), size.cast_signed(), now])?;
+    entry::charge(c, drive, size.cast_signed())?;
     drop_old_revisions(service, c, entry, drive)
 }
 
-/// Removes revisions beyond the number kept, oldest first, never those kept forever.
-fn drop_old_revisions(service: &Service, c: &Connection, entry: i64, drive: i64) -> ApiResult<()> {
-    let sql = "SELECT seq FROM revision WHERE entry = ?1 AND keep_forever = 0 ORDER BY version DESC LIMIT -1 OFFSET ?2";
-    let kept = service.options.keep_revisions.max(1);
+/// Removes revisions beyond the number kept, oldest first, never the newest nor those kept forever.
+pub fn drop_old_revisions(service: &Service, c: &Connection, entry: i64, drive: i64) -> ApiResult<()> {
+    let sql = "SELECT seq FROM revision WHERE entry = ?1 AND keep_forever = 0
+            AND seq != (SELECT revision FROM entry WHERE seq = ?1) ORDER BY version DESC LIMIT -1 OFFSET ?2";
+    let kept = service.options.keep_revisions.max(1) - 1;
     let mut statement = c.prepare_cached(sql)?;
     let old: Vec<i64> =
         statement.query_map(params![entry, kept], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;

@@ -213,7 +213,7 @@ fn find_revision(c: &rusqlite::Connection, id: &str) -> ApiResult<Option<Content
     let sql =
         "SELECT r.seq, r.id, r.version, r.name, r.upload_id, r.content_type, r.mime_type, r.mime_extension,
             r.category, r.image_json, r.video_json, r.created_at, r.updated_at, r.keep_forever, r.description,
-            b.id, b.file, b.sha1, b.size, b.crc64
+            b.file, b.sha1, b.size, b.crc64
         FROM revision r JOIN blob b ON b.id = r.blob WHERE r.id = ?1";
     Ok(c.prepare_cached(sql)?.query_row([id], |row| Content::from_row(row, 0)).optional()?)
 }

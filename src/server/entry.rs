@@ -72,8 +72,6 @@ pub struct Content {
     pub keep_forever: bool,
     /// Free text on the revision.
     pub description: String,
-    /// Row number of the bytes.
-    pub blob: i64,
     /// The bytes, below `blobs/`.
     pub file: String,
     /// SHA-1 of the bytes.
@@ -88,7 +86,7 @@ pub struct Content {
 pub const ENTRY_COLUMNS: &str = "e.seq, e.drive, e.file_id, e.parent, p.file_id, e.name, e.folder, e.created_at, \
      e.updated_at, e.trashed_at, e.meta_json, e.tags_json, r.seq, r.id, r.version, r.name, r.upload_id, \
      r.content_type, r.mime_type, r.mime_extension, r.category, r.image_json, r.video_json, r.created_at, \
-     r.updated_at, r.keep_forever, r.description, b.id, b.file, b.sha1, b.size, b.crc64";
+     r.updated_at, r.keep_forever, r.description, b.file, b.sha1, b.size, b.crc64";
 /// The tables of [`ENTRY_COLUMNS`], each file with its current revision.
 pub const ENTRY_TABLES: &str = "entry e LEFT JOIN entry p ON p.seq = e.parent \
      LEFT JOIN revision r ON r.seq = e.revision LEFT JOIN blob b ON b.id = r.blob";
@@ -156,11 +154,10 @@ impl Content {
             updated_at: row.get(at + 12)?,
             keep_forever: row.get(at + 13)?,
             description: row.get(at + 14)?,
-            blob: row.get(at + 15)?,
-            file: row.get(at + 16)?,
-            sha1: row.get(at + 17)?,
-            size: row.get::<_, i64>(at + 18)?.unsigned_abs(),
-            crc64: row.get::<_, i64>(at + 19)?.cast_unsigned(),
+            file: row.get(at + 15)?,
+            sha1: row.get(at + 16)?,
+            size: row.get::<_, i64>(at + 17)?.unsigned_abs(),
+            crc64: row.get::<_, i64>(at + 18)?.cast_unsigned(),
         })
     }
 }

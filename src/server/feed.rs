@@ -97,6 +97,12 @@ pub fn position(c: &Connection, epoch: &str, drive: i64, cursor: &str) -> ApiRes
     if (0..=last(c)?).contains(&seq) { Ok(seq) } else { Err(unknown()) }
 }
 
+/// Whether a drive's log has items after a position.
+pub fn has_more(c: &Connection, drive: i64, after: i64) -> ApiResult<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM feed WHERE drive = ?1 AND seq > ?2)";
+    Ok(c.prepare_cached(sql)?.query_row(params![drive, after], |row| row.get(0))?)
+}
+
 /// Items after a position, and the position after them.
 pub fn items(c: &Connection, drive: i64, after: i64, limit: u64) -> ApiResult<(Vec<Value>, i64)> {
     let sql =

@@ -84,6 +84,12 @@ impl ApiError {
         ApiError::new(400, format!("InvalidParameter.{}", camel(field)), message)
     }
 
+    /// 400 `InvalidParameterOutOfRange.{Field}`.
+    pub fn out_of_range(field: &str, why: &str) -> Self {
+        let message = format!("The input parameter {field} is outside the limits. {why}");
+        ApiError::new(400, format!("InvalidParameterOutOfRange.{}", camel(field)), message)
+    }
+
     /// 400 `InvalidParameterWrongFormat.{Field}`.
     pub fn wrong_format(field: &str, why: &str) -> Self {
         let message = format!("The input parameter {field} has an invalid format. {why}");

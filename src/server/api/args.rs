@@ -10,7 +10,7 @@ use super::super::reply::{ApiError, ApiResult, camel};
 /// Names and paths: bytes of UTF-8 (4.2).
 const MAX_NAME_BYTES: usize = 1024;
 /// Descriptions: characters (4.2).
-const MAX_DESCRIPTION_CHARS: usize = 1024;
+pub const MAX_DESCRIPTION_CHARS: usize = 1024;
 /// Labels of a file, and characters of one (4.5).
 const MAX_LABELS: usize = 100;
 const MAX_LABEL_CHARS: usize = 128;

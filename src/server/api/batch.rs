@@ -12,6 +12,8 @@ const MAX_CHILDREN: usize = 100;
 const ALLOWED: &[&str] = &[
     "/file/get",
     "/file/update",
+    "/file/search",
+    "/file/pre_create_check",
     "/file/copy",
     "/file/move",
     "/file/delete",
@@ -22,12 +24,16 @@ const ALLOWED: &[&str] = &[
     "/file/delete_usertags",
     "/drive/get",
     "/user/get",
+    "/async_task/get",
 ];
+/// What a batch may say it is about.
+const RESOURCES: &[&str] = &["", "file", "drive", "user", "group", "membership", "share_link", "async_task"];
 
 /// `batch`. Children fail one by one; the whole is 200.
 pub fn batch(call: &Call) -> ApiResult<Reply> {
     let Call { service: _, args, .. } = call;
     let children = args.array("requests")?;
+    args.choice("resource", RESOURCES)?;
     if !(1..=MAX_CHILDREN).contains(&children.len()) {
         return Err(ApiError::invalid("requests", "It has 1 to 100 entries."));
     }
@@ -56,6 +62,10 @@ fn answer(call: &Call, child: &Value) -> Value {
 fn run(call: &Call, child: &Value) -> ApiResult<Reply> {
     let url = child["url"].as_str().unwrap_or_default();
     let known = ALLOWED.contains(&url).then(|| endpoint(&format!("/v2{url}"))).flatten();
+    let method = child["method"].as_str().unwrap_or("POST");
+    if !method.eq_ignore_ascii_case("POST") {
+        return Err(ApiError::invalid("method", "It is POST."));
+    }
     let endpoint = known.ok_or_else(|| ApiError::invalid("url", "It cannot be part of a batch."))?;
     let body = match &child["body"] {
         Value::Object(body) => body.clone(),

@@ -5,10 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::super::Service;
 use super::super::clock::iso;
-use super::super::complete::{NewContent, add_revision};
+use super::super::complete;
 use super::super::entry::{self, Entry, NewEntry};
 use super::super::feed::{self, Op};
-use super::super::media::Facts;
 use super::super::reply::{ApiError, ApiResult, Reply};
 use super::super::view::{self, Fields};
 use super::args::MAX_TAGS;
@@ -192,30 +191,9 @@ fn copy_one(service: &Service, c: &Connection, source: &Entry, folder: i64, name
     let seq = entry::insert(c, &new)?;
     if let Some(content) = &source.content {
         entry::require_room(c, source.drive, content.size)?;
-        let json = |text: &Option<String>| text.as_ref().and_then(|text| serde_json::from_str(text).ok());
-        let facts = Facts {
-            mime_type: content.mime_type.clone(),
-            mime_extension: content.mime_extension.clone(),
-            category: category(&content.category),
-            image: json(&content.image_json),
-            video: json(&content.video_json),
-        };
-        let copied = NewContent {
-            blob: content.blob,
-            size: content.size,
-            name,
-            upload_id: &content.upload_id,
-            content_type: &content.content_type,
-            facts: &facts,
-        };
-        add_revision(service, c, seq, source.drive, &copied)?;
+        complete::repeat_revision(service, c, content, &entry::by_seq(c, seq)?, name)?;
     }
     Ok(seq)
-}
-
-fn category(name: &str) -> &'static str {
-    let known = ["image", "video", "audio", "doc", "zip", "app"];
-    known.into_iter().find(|known| *known == name).unwrap_or("others")
 }
 
 /// `file/delete`: for good, with everything below.

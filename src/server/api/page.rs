@@ -20,7 +20,7 @@ use super::call::Call;
 use super::read;
 
 /// Number of columns in [`ENTRY_COLUMNS`]; the keys come after them.
-const KEYS_AT: usize = 32;
+const KEYS_AT: usize = 31;
 
 /// An entry, and where it is in the order.
 type Keys = Vec<SqlValue>;
