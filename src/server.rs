@@ -4,6 +4,7 @@
 //! http     connections, limits, deadlines        fault    scripted misbehaviour, outermost layer
 //! api/*    one function per endpoint (JSON)      data     signed part and download URLs (bytes)
 //! upload   parts on their way in                 complete parts become a content
+//! task     background work on large folders      archive  files and folders in one zip
 //! entry    rows as values      view  File objects      feed  change log
 //! store    SQLite + files, durable before it answers   hash, sign, clock, reply, media
 //! ```
@@ -14,6 +15,7 @@
 
 mod account;
 mod api;
+mod archive;
 mod clock;
 mod complete;
 mod data;
@@ -29,6 +31,7 @@ mod reply;
 mod search;
 mod sign;
 mod store;
+mod task;
 mod thumbnail;
 mod upload;
 mod view;
@@ -99,6 +102,9 @@ pub struct ServerOptions {
     pub keep_revisions: u32,
     /// Trashed entries are removed after this many seconds (10.5).
     pub recycle_secs: u64,
+    /// Folders with more entries in their tree are copied, trashed, restored and deleted by a background task:
+    /// the answer is 202 (19.3 rule 15).
+    pub async_entries: u32,
 }
 
 impl ServerOptions {
@@ -119,6 +125,7 @@ impl ServerOptions {
             md5_etags: true,
             keep_revisions: 10,
             recycle_secs: 30 * 24 * 3600,
+            async_entries: 1000,
         }
     }
 }
@@ -154,10 +161,14 @@ impl Server {
             .build()
             .map_err(|error| Error::io("start the server", error))?;
         let router = api::router(service.clone(), faults.clone());
-        let (keeper, stopped) = (service.clone(), shutdown.clone());
+        let (keeper, worker, stopped) = (service.clone(), service.clone(), shutdown.clone());
         let serve = move || {
             runtime.block_on(async {
-                tokio::join!(http::serve(listener, router, stopped.clone()), keep_house(keeper, stopped));
+                tokio::join!(
+                    http::serve(listener, router, stopped.clone()),
+                    do_tasks(worker, stopped.clone()),
+                    keep_house(keeper, stopped)
+                );
             });
             runtime.shutdown_timeout(SHUTDOWN_WAIT);
         };
@@ -256,6 +267,24 @@ async fn keep_house(service: Arc<Service>, stopped: CancellationToken) {
     }
 }
 
+/// Does background tasks, at start and when woken by a request that made one.
+async fn do_tasks(service: Arc<Service>, stopped: CancellationToken) {
+    loop {
+        let (worker, token) = (service.clone(), stopped.clone());
+        let done = tokio::task::spawn_blocking(move || task::run_all(&worker, &token)).await;
+        let pause = match done {
+            Ok(Ok(())) => Duration::from_secs(60),
+            // The store cannot be used right now: the tasks are still there later.
+            _ => Duration::from_secs(5),
+        };
+        tokio::select! {
+            () = stopped.cancelled() => return,
+            () = service.tasks.notified() => {}
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
 /// What every request handler works with.
 pub(crate) struct Service {
     options: ServerOptions,
@@ -275,6 +304,7 @@ pub(crate) struct Service {
     epoch: String,
     numbers: AtomicU64,
     chores: Notify,
+    tasks: Notify,
 }
 
 impl Service {
@@ -325,6 +355,7 @@ impl Service {
             epoch: hex(&epoch),
             numbers: AtomicU64::new(0),
             chores: Notify::new(),
+            tasks: Notify::new(),
         })
     }
 
@@ -405,6 +436,11 @@ impl Service {
         self.chores.notify_one();
     }
 
+    /// Lets the runner of tasks look for new ones; after the commit, or it would not see them.
+    fn wake_tasks(&self) {
+        self.tasks.notify_one();
+    }
+
     /// Ends uploads that are too old, empties the bin of what is due, removes bytes no one needs. Blocks.
     fn housekeep(self: &Arc<Self>) {
         if let Err(error) = self.try_housekeep() {
@@ -428,8 +464,9 @@ impl Service {
         let kept_ms = i64::try_from(self.options.recycle_secs).unwrap_or(i64::MAX).saturating_mul(1000);
         let limit = self.clock.now_ms().saturating_sub(kept_ms);
         let due: Vec<i64> = self.store.read(|c| {
-            let mut statement =
-                c.prepare_cached("SELECT seq FROM entry WHERE drive = ?1 AND trashed_at <= ?2")?;
+            let mut statement = c.prepare_cached(
+                "SELECT seq FROM entry WHERE drive = ?1 AND trashed_at <= ?2 AND parent >= 0",
+            )?;
             let mut due = Vec::new();
             for drive in self.drives.ids() {
                 let rows = statement.query_map([drive, limit], |row| row.get::<_, i64>(0))?;
@@ -438,12 +475,10 @@ impl Service {
             Ok(due)
         })?;
         for seq in due {
-            self.store.write(move |c| {
-                let entry = entry::by_seq(c, seq)?;
-                entry::erase(c, &entry)?;
-                feed::tell_delete(c, &entry)
-            })?;
+            task::erase_gradually(self, seq)?;
         }
+        task::sweep_limbo(self)?;
+        task::forget_old(self)?;
         self.store.bury()
     }
 }

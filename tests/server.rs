@@ -17,6 +17,8 @@ mod faults;
 mod revisions;
 #[path = "server/search.rs"]
 mod search;
+#[path = "server/tasks.rs"]
+mod tasks;
 #[path = "server/thumbnails.rs"]
 mod thumbnails;
 #[path = "server/tree.rs"]

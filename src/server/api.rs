@@ -6,9 +6,9 @@
 mod args;
 mod auth;
 mod batch;
-mod bin;
+pub mod bin;
 mod call;
-mod change;
+pub mod change;
 pub mod consent;
 mod create;
 mod domain;
@@ -21,6 +21,7 @@ mod read;
 mod revision;
 mod search;
 mod sync;
+mod task;
 mod upload;
 
 use std::sync::Arc;
@@ -94,6 +95,9 @@ const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("/v2/recyclebin/list", bin::list),
     ("/v2/recyclebin/search_all", search::search_bins),
     ("/v2/recyclebin/clear", bin::clear),
+    ("/v2/recyclebin/clear_all", bin::clear_all),
+    ("/v2/file/archive_files", task::archive_files),
+    ("/v2/async_task/get", task::get),
     ("/v2/file/get_last_cursor", sync::get_last_cursor),
     ("/v2/file/list_delta", sync::list_delta),
     ("/v2/file/get_download_url", download::get_download_url),

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 use super::reply::{ApiError, ApiResult};
 use super::store::doom;
 
+/// The parent of trees that are half copied or half deleted (see `task`): there is no such row.
+pub const LIMBO: i64 = -1;
+
 /// A file or folder.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -164,7 +167,9 @@ impl Content {
 
 /// The entry with this id, trashed or not.
 pub fn find(c: &Connection, drive: i64, file_id: &str) -> ApiResult<Option<Entry>> {
-    let sql = format!("SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.drive = ?1 AND e.file_id = ?2");
+    let sql = format!(
+        "SELECT {ENTRY_COLUMNS} FROM {ENTRY_TABLES} WHERE e.drive = ?1 AND e.file_id = ?2 AND e.parent != {LIMBO}"
+    );
     Ok(c.prepare_cached(&sql)?.query_row(params![drive, file_id], Entry::from_row).optional()?)
 }
 
@@ -190,6 +195,36 @@ pub fn live(c: &Connection, drive: i64, file_id: &str) -> ApiResult<Entry> {
 pub fn live_folder(c: &Connection, drive: i64, file_id: &str, field: &str) -> ApiResult<Entry> {
     let entry = live(c, drive, file_id)?;
     if entry.folder { Ok(entry) } else { Err(ApiError::invalid(field, "It is a file, not a folder.")) }
+}
+
+/// The top of a tree in limbo.
+pub fn find_in_limbo(c: &Connection, drive: i64, file_id: &str) -> ApiResult<Option<i64>> {
+    let sql = "SELECT seq FROM entry WHERE drive = ?1 AND file_id = ?2 AND parent = ?3";
+    Ok(c.prepare_cached(sql)?.query_row(params![drive, file_id, LIMBO], |row| row.get(0)).optional()?)
+}
+
+/// What is in a folder and not trashed itself.
+pub fn children(c: &Connection, folder: i64) -> ApiResult<Vec<i64>> {
+    let mut statement = c.prepare_cached("SELECT seq FROM entry WHERE parent = ?1 AND trashed_at IS NULL")?;
+    Ok(statement.query_map([folder], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// An entry and what is below it, each folder before what is in it. What was trashed from there before is an
+/// entry of the bin of its own.
+const TREE: &str = "WITH RECURSIVE down (seq) AS (
+        SELECT ?1 UNION ALL
+        SELECT e.seq FROM entry e JOIN down ON e.parent = down.seq WHERE e.trashed_at IS NULL)";
+
+/// The entry and everything below it, each folder before what is in it.
+pub fn tree(c: &Connection, top: i64) -> ApiResult<Vec<i64>> {
+    let mut statement = c.prepare_cached(&format!("{TREE} SELECT seq FROM down"))?;
+    Ok(statement.query_map([top], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?)
+}
+
+/// How many entries these are, counted no further than `most`.
+pub fn count_tree(c: &Connection, top: i64, most: i64) -> ApiResult<i64> {
+    let sql = format!("{TREE} SELECT count(*) FROM (SELECT 1 FROM down LIMIT ?2)");
+    Ok(c.prepare_cached(&sql)?.query_row([top, most], |row| row.get(0))?)
 }
 
 /// Whether the entry or a folder above it is in the recycle bin.
@@ -265,25 +300,37 @@ pub fn to_json(object: &Map<String, Value>) -> String {
 /// Removes an entry and everything below it for good; the bytes no one else refers to are doomed. What was
 /// trashed from there before is an entry of the bin of its own: it stays, and is restored to the root (10.5).
 pub fn erase(c: &Connection, top: &Entry) -> ApiResult<()> {
-    let sql = "WITH RECURSIVE down (seq) AS (
-            SELECT ?1 UNION ALL
-            SELECT e.seq FROM entry e JOIN down ON e.parent = down.seq WHERE e.trashed_at IS NULL)
-        SELECT seq FROM down";
-    let all: Vec<i64> =
-        c.prepare_cached(sql)?.query_map([top.seq], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    for seq in all {
-        let mut statement = c.prepare_cached("SELECT seq FROM revision WHERE entry = ?1")?;
-        let revisions: Vec<i64> =
-            statement.query_map([seq], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        for revision in revisions {
-            erase_revision(c, top.drive, revision)?;
-        }
-        c.prepare_cached("DELETE FROM entry WHERE seq = ?1")?.execute([seq])?;
-        let sql = "UPDATE entry SET parent = (SELECT seq FROM entry WHERE drive = ?2 AND file_id = 'root')
-            WHERE parent = ?1 AND trashed_at IS NOT NULL";
-        c.prepare_cached(sql)?.execute([seq, top.drive])?;
+    tree(c, top.seq)?.into_iter().rev().try_for_each(|seq| erase_one(c, seq))
+}
+
+/// Removes one entry that has nothing below it but what was trashed before. Nothing to do if it is gone.
+pub fn erase_one(c: &Connection, seq: i64) -> ApiResult<()> {
+    let sql = "SELECT drive FROM entry WHERE seq = ?1";
+    let drive: Option<i64> = c.prepare_cached(sql)?.query_row([seq], |row| row.get(0)).optional()?;
+    let Some(drive) = drive else { return Ok(()) };
+    let mut statement = c.prepare_cached("SELECT seq FROM revision WHERE entry = ?1")?;
+    let revisions: Vec<i64> =
+        statement.query_map([seq], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    for revision in revisions {
+        erase_revision(c, drive, revision)?;
     }
+    let sql = "UPDATE entry SET parent = (SELECT seq FROM entry WHERE drive = ?2 AND file_id = 'root')
+        WHERE parent = ?1 AND trashed_at IS NOT NULL";
+    c.prepare_cached(sql)?.execute([seq, drive])?;
+    c.prepare_cached("DELETE FROM entry WHERE seq = ?1")?.execute([seq])?;
     Ok(())
+}
+
+/// The columns of a [`Content`] and their tables.
+pub const CONTENT_COLUMNS: &str = "r.seq, r.id, r.version, r.name, r.upload_id, r.content_type, r.mime_type, \
+     r.mime_extension, r.category, r.image_json, r.video_json, r.created_at, r.updated_at, r.keep_forever, \
+     r.description, b.file, b.sha1, b.size, b.crc64 FROM revision r JOIN blob b ON b.id = r.blob";
+
+/// The content in this row.
+pub fn revision_by_seq(c: &Connection, seq: i64) -> ApiResult<Content> {
+    let sql = format!("SELECT {CONTENT_COLUMNS} WHERE r.seq = ?1");
+    let content = c.prepare_cached(&sql)?.query_row([seq], |row| Content::from_row(row, 0)).optional()?;
+    content.ok_or_else(|| ApiError::not_found("RevisionId"))
 }
 
 /// Removes a revision; its bytes are doomed when no other revision has them.

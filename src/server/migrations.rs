@@ -38,6 +38,25 @@ pub const MIGRATIONS: &[&str] = &[
         created_at         INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX session_expires ON session (refresh_expires_at);",
+    // Background tasks.
+    "CREATE TABLE task (
+        id            TEXT PRIMARY KEY,
+        user          TEXT NOT NULL,                  -- who asked for it
+        kind          TEXT NOT NULL,
+        work_json     TEXT NOT NULL,                  -- what is to be done
+        state         TEXT NOT NULL,                  -- Running, Succeed, Failed
+        total         INTEGER NOT NULL DEFAULT 0,     -- entries
+        consumed      INTEGER NOT NULL DEFAULT 0,
+        result        INTEGER,                        -- seq of the revision that is an archive
+        error_status  INTEGER NOT NULL DEFAULT 0,
+        error_code    TEXT NOT NULL DEFAULT '',
+        error_message TEXT NOT NULL DEFAULT '',
+        created_at    INTEGER NOT NULL,
+        started_at    INTEGER,
+        finished_at   INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX task_running ON task (created_at) WHERE state = 'Running';
+    CREATE INDEX task_finished ON task (finished_at) WHERE finished_at IS NOT NULL;",
 ];
 
 /// The format of a store to which every step was applied.

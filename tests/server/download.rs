@@ -124,7 +124,7 @@ fn what_cannot_be_downloaded() {
     assert_eq!(refused("nobody"), (404, "NotFound.FileId".into()));
     bed.expect(204, "/v2/recyclebin/trash", json!({"file_id": folder}));
     assert_eq!(refused(&id(&file)), (403, "ForbiddenFileInTheRecycleBin".into()));
-    bed.expect(202, "/v2/recyclebin/clear", json!({}));
+    bed.finish(&bed.expect(202, "/v2/recyclebin/clear", json!({})));
     assert_eq!(bed.get(&url, &[]).xml_error(), (404, "NoSuchKey".into()));
 }
 

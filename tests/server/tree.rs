@@ -363,8 +363,8 @@ fn the_bin_empties_itself_and_on_request() {
     assert_eq!(binned(), 2);
     bed.server.advance_clock(Duration::from_secs(60));
     assert_eq!(binned(), 1);
-    bed.expect(202, "/v2/recyclebin/clear", json!({}));
-    assert_eq!(binned(), 0);
+    let cleared = bed.finish(&bed.expect(202, "/v2/recyclebin/clear", json!({})));
+    assert_eq!((&cleared["state"], binned()), (&json!("Succeed"), 0));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pdsfs::server::{Server, ServerOptions};
 use serde_json::{Value, json};
@@ -170,6 +170,20 @@ impl Bed {
     pub fn refused(&self, path: &str, mut body: Value) -> (u16, String) {
         body["drive_id"] = "1".into();
         self.call(path, &body).error()
+    }
+
+    /// Waits for the task of a 202; gives its end.
+    pub fn finish(&self, accepted: &Value) -> Value {
+        let task = accepted["async_task_id"].as_str().unwrap().to_owned();
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let state = self.call("/v2/async_task/get", &json!({"async_task_id": task})).json();
+            if state["state"] != "Running" {
+                return state;
+            }
+            assert!(Instant::now() < until, "a task that does not end: {state}");
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 
     pub fn put(&self, url: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {

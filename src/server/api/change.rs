@@ -9,8 +9,10 @@ use super::super::complete;
 use super::super::entry::{self, Entry, NewEntry};
 use super::super::feed::{self, Op};
 use super::super::reply::{ApiError, ApiResult, Reply};
+use super::super::task::{self, Copying, Work};
 use super::super::view::{self, Fields};
 use super::args::MAX_TAGS;
+use super::bin;
 use super::call::Call;
 use super::create::{NAME_MODES, Name, resolve_name};
 
@@ -68,8 +70,9 @@ pub fn move_to(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
     let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
     let to = args.required("to_parent_file_id")?.to_owned();
-    if args.value("to_drive_id").is_some() {
-        call.drive_of("to_drive_id")?;
+    if to_drive(call)?.is_some_and(|to| to != drive) {
+        let why = "The input parameter to_drive_id is not supported: files are not moved between drives.";
+        return Err(ApiError::new(400, "InvalidParameterNotSupported.ToDriveId", why));
     }
     let mut mode = args.choice("check_name_mode", NAME_MODES)?;
     if args.flag("auto_rename")? {
@@ -120,38 +123,46 @@ fn moved(service: &Service, entry: &Entry, exist: bool) -> Value {
     })
 }
 
-/// `file/copy`: no bytes move. Folders are copied at once.
+/// `file/copy`: no bytes move. Small folders are copied at once.
 pub fn copy(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
     let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
     let to = args.required("to_parent_file_id")?.to_owned();
-    if args.value("to_drive_id").is_some() {
-        call.drive_of("to_drive_id")?;
-    }
-    let mode = if args.flag("auto_rename")? { "auto_rename" } else { "ignore" };
+    let to_drive = to_drive(call)?.unwrap_or(drive);
+    let auto_rename = args.flag("auto_rename")?;
     let new_name = match args.text("new_name")? {
         None | Some("") => None,
         Some(_) => Some(args.name("new_name")?.to_owned()),
     };
+    let user = call.caller.user_id.clone();
     let service = service.clone();
-    service.clone().store.write(move |c| {
+    bin::change(call, move |c| {
         let source = entry::live(c, drive, &id)?;
         not_root(&source)?;
-        let folder = entry::live_folder(c, drive, &to, "to_parent_file_id")?;
+        let folder = entry::live_folder(c, to_drive, &to, "to_parent_file_id")?;
         if entry::is_within(c, folder.seq, source.seq)? {
             let why = "A folder cannot be copied into itself or below itself.";
             return Err(ApiError::invalid("to_parent_file_id", why));
         }
-        let wanted = new_name.unwrap_or_else(|| source.name.clone());
-        let name = match resolve_name(&service, c, &folder, &wanted, mode, None)? {
-            Name::Free(name) => name,
-            Name::Taken(existing) => existing.name,
-        };
-        let copy = copy_tree(&service, c, &source, folder.seq, &name)?;
+        let name = new_name.unwrap_or_else(|| source.name.clone());
+        let new_id = service.new_id();
+        if task::is_large(&service, c, &source)? {
+            let copying = Copying { drive, file_id: id, to_drive, to_parent: to, name, auto_rename, new_id };
+            let copy = Entry { drive: to_drive, file_id: copying.new_id.clone(), ..source };
+            return bin::accepted(&service, c, &user, &copy, &Work::Copy(copying));
+        }
+        let name = copy_name(&service, c, &folder, &name, auto_rename)?;
+        let place = CopyPlace { drive: to_drive, parent: folder.seq, name: &name, id: &new_id };
+        let copied = copy_one(&service, c, &source, &place)?;
+        let mut open = vec![(source.seq, copied)];
+        while let Some((from, to)) = open.pop() {
+            open.extend(copy_children(&service, c, &entry::children(c, from)?, to_drive, to)?);
+        }
+        let copy = entry::by_seq(c, copied)?;
         feed::tell(&service, c, Op::Create, &copy)?;
         Ok(Reply::created(json!({
             "domain_id": service.domain_id(),
-            "drive_id": drive.to_string(),
+            "drive_id": copy.drive.to_string(),
             "file_id": copy.file_id,
             "parent_file_id": copy.parent_file_id,
             "file_name": copy.name,
@@ -160,29 +171,49 @@ pub fn copy(call: &Call) -> ApiResult<Reply> {
     })
 }
 
-/// Copies an entry and everything below it; depth is bounded by work kept in a list, not by the stack.
-fn copy_tree(service: &Service, c: &Connection, top: &Entry, folder: i64, name: &str) -> ApiResult<Entry> {
-    let copied = copy_one(service, c, top, folder, name)?;
-    let mut open = vec![(top.seq, copied)];
-    while let Some((from, to)) = open.pop() {
-        let mut statement =
-            c.prepare_cached("SELECT seq FROM entry WHERE parent = ?1 AND trashed_at IS NULL")?;
-        let children: Vec<i64> =
-            statement.query_map([from], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-        for child in children {
-            let child = entry::by_seq(c, child)?;
-            open.push((child.seq, copy_one(service, c, &child, to, &child.name)?));
-        }
+/// `to_drive_id`, if it is given.
+fn to_drive(call: &Call) -> ApiResult<Option<i64>> {
+    match call.args.value("to_drive_id") {
+        None => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(_) => call.drive_of("to_drive_id").map(Some),
     }
-    entry::by_seq(c, copied)
 }
 
-fn copy_one(service: &Service, c: &Connection, source: &Entry, folder: i64, name: &str) -> ApiResult<i64> {
+/// The name of a copy in a folder.
+pub fn copy_name(
+    service: &Service,
+    c: &Connection,
+    folder: &Entry,
+    name: &str,
+    auto_rename: bool,
+) -> ApiResult<String> {
+    let mode = if auto_rename { "auto_rename" } else { "ignore" };
+    match resolve_name(service, c, folder, name, mode, None)? {
+        Name::Free(name) => Ok(name),
+        Name::Taken(existing) => Ok(existing.name),
+    }
+}
+
+/// Where a copy goes.
+pub struct CopyPlace<'a> {
+    /// The drive.
+    pub drive: i64,
+    /// Row number of the folder.
+    pub parent: i64,
+    /// Its name there.
+    pub name: &'a str,
+    /// Its id.
+    pub id: &'a str,
+}
+
+/// Copies one entry, without what is below it; gives the row number of the copy.
+pub fn copy_one(service: &Service, c: &Connection, source: &Entry, place: &CopyPlace<'_>) -> ApiResult<i64> {
     let new = NewEntry {
-        drive: source.drive,
-        file_id: &service.new_id(),
-        parent: folder,
-        name,
+        drive: place.drive,
+        file_id: place.id,
+        parent: place.parent,
+        name: place.name,
         folder: source.folder,
         meta: &source.meta,
         tags: &source.tags,
@@ -190,10 +221,31 @@ fn copy_one(service: &Service, c: &Connection, source: &Entry, folder: i64, name
     };
     let seq = entry::insert(c, &new)?;
     if let Some(content) = &source.content {
-        entry::require_room(c, source.drive, content.size)?;
-        complete::repeat_revision(service, c, content, &entry::by_seq(c, seq)?, name)?;
+        entry::require_room(c, place.drive, content.size)?;
+        complete::repeat_revision(service, c, content, &entry::by_seq(c, seq)?, place.name)?;
     }
     Ok(seq)
+}
+
+/// Copies entries into the copy of their folder; gives each folder among them with its copy. Whoever is gone
+/// meanwhile is left out.
+pub fn copy_children(
+    service: &Service,
+    c: &Connection,
+    children: &[i64],
+    drive: i64,
+    to: i64,
+) -> ApiResult<Vec<(i64, i64)>> {
+    let mut folders = Vec::new();
+    for child in children {
+        let Ok(child) = entry::by_seq(c, *child) else { continue };
+        let place = CopyPlace { drive, parent: to, name: &child.name, id: &service.new_id() };
+        let copied = copy_one(service, c, &child, &place)?;
+        if child.folder {
+            folders.push((child.seq, copied));
+        }
+    }
+    Ok(folders)
 }
 
 /// `file/delete`: for good, with everything below.
@@ -201,17 +253,23 @@ pub fn delete(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
     let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
     let only_empty = args.flag("check_folder_empty")?;
-    service.store.write(move |c| {
+    let user = call.caller.user_id.clone();
+    let work = service.clone();
+    let reply = bin::change(call, move |c| {
         let entry = entry::get(c, drive, &id)?;
         not_root(&entry)?;
         if only_empty {
             require_empty(c, &entry)?;
         }
+        if task::is_large(&work, c, &entry)? {
+            return bin::accepted(&work, c, &user, &entry, &Work::Delete { top: entry.seq });
+        }
         entry::erase(c, &entry)?;
-        feed::tell_delete(c, &entry)
+        feed::tell_delete(c, &entry)?;
+        Ok(Reply::empty())
     })?;
     service.wake_housekeeping();
-    Ok(Reply::empty())
+    Ok(reply)
 }
 
 /// `check_folder_empty` of older deployments.
@@ -249,6 +307,9 @@ pub fn delete_tags(call: &Call) -> ApiResult<Reply> {
     let keys = keys.ok_or_else(|| ApiError::invalid("key_list", "It has strings."))?;
     if keys.is_empty() {
         return Err(ApiError::missing("key_list"));
+    }
+    if keys.len() > MAX_TAGS {
+        return Err(ApiError::invalid("key_list", "It has more than 1000 entries."));
     }
     change_tags(call, move |old| {
         old.retain(|key, _| !keys.contains(key));

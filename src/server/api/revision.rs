@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::super::Service;
 use super::super::clock::iso;
 use super::super::complete::{self, drop_old_revisions};
-use super::super::entry::{self, Content, Entry};
+use super::super::entry::{self, CONTENT_COLUMNS, Content, Entry};
 use super::super::feed::{self, Op};
 use super::super::hash::upper_hex;
 use super::super::reply::{ApiError, ApiResult, Reply};
@@ -19,15 +19,9 @@ use super::call::Call;
 /// Revisions of one file that are kept forever (13).
 const MAX_KEPT_FOREVER: i64 = 50;
 
-const COLUMNS: &str = "r.seq, r.id, r.version, r.name, r.upload_id, r.content_type, r.mime_type, r.mime_extension, \
-     r.category, r.image_json, r.video_json, r.created_at, r.updated_at, r.keep_forever, r.description, \
-     b.file, b.sha1, b.size, b.crc64";
-
 /// A revision of this entry, or `NotFound.RevisionId`.
 pub fn find(c: &Connection, entry: i64, id: &str) -> ApiResult<Content> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM revision r JOIN blob b ON b.id = r.blob WHERE r.entry = ?1 AND r.id = ?2"
-    );
+    let sql = format!("SELECT {CONTENT_COLUMNS} WHERE r.entry = ?1 AND r.id = ?2");
     let found =
         c.prepare_cached(&sql)?.query_row(params![entry, id], |row| Content::from_row(row, 0)).optional()?;
     found.ok_or_else(|| ApiError::not_found("RevisionId"))
@@ -65,7 +59,7 @@ pub fn list(call: &Call) -> ApiResult<Reply> {
         let entry = entry::live(c, drive, file_id)?;
         entry.content()?;
         let sql = format!(
-            "SELECT {COLUMNS} FROM revision r JOIN blob b ON b.id = r.blob
+            "SELECT {CONTENT_COLUMNS}
              WHERE r.entry = ?1 AND r.version < ?2 ORDER BY r.version DESC LIMIT ?3"
         );
         let mut statement = c.prepare_cached(&sql)?;

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rusqlite::types::Value as SqlValue;
 use serde_json::{Value, json};
 
+use super::super::entry::LIMBO;
 use super::super::reply::{ApiError, ApiResult, Reply};
 use super::super::search::{self, ORDER_FIELDS, Sql, key_of};
 use super::call::Call;
@@ -126,7 +127,7 @@ impl Asked {
     fn condition(&self, place: Place, drives: &[i64]) -> ApiResult<Sql> {
         let place_sql = match place {
             Place::Drive => format!("e.parent != 0 AND {NOT_TRASHED}"),
-            Place::Bin => "e.trashed_at IS NOT NULL".to_owned(),
+            Place::Bin => format!("e.trashed_at IS NOT NULL AND e.parent != {LIMBO}"),
         };
         let mut condition = Sql::default();
         for (at, drive) in drives.iter().enumerate() {
