@@ -58,7 +58,7 @@ use crate::tree::{DirEntry, Facts, Ino, Lookup, Node, ROOT, Tree, names};
 use crate::write::journal::Journal;
 use crate::write::{WriteOptions, Writer};
 use attr::Newer;
-use attributes::Creators;
+use attributes::{Creators, Flats};
 use body::Body;
 use follow::Follower;
 use handle::{DirHandle, Handles};
@@ -109,6 +109,7 @@ pub struct DriveFs {
     space: AsyncMutex<Option<(Instant, Drive)>>,
     creators: Creators,
     follower: Follower,
+    flats: Flats,
     journal: Journal,
     /// Drafts of an earlier run that are not on the drive yet.
     recovering: Mutex<Vec<Recovering>>,
@@ -152,6 +153,7 @@ impl DriveFs {
             space: AsyncMutex::new(None),
             creators: Creators::default(),
             follower: Follower::default(),
+            flats: Flats::default(),
             journal,
             recovering: Mutex::new(recorded.into_iter().map(Recovering::new).collect()),
             tasks: TaskTracker::new(),

@@ -5,14 +5,19 @@
 //! |---|---|
 //! | `setting.rs` | each settable attribute, by getfattr, setfattr, attr and Python, before close, after it, after a remount |
 //! | `command.rs` | `pdsfs attr` and `pdsfs find` |
+//! | `counting.rs` | how many requests and bytes it takes to look at ten thousand photos |
 //! | `refusing.rs` | each errno of a set, a get and a remove |
 
 #![allow(clippy::unwrap_used)] // Also in the helpers of tests.
 
 #[path = "attributes/command.rs"]
 mod command;
+#[path = "attributes/counting.rs"]
+mod counting;
 #[path = "attributes/refusing.rs"]
 mod refusing;
+#[allow(dead_code)]
+mod server_support;
 #[path = "attributes/setting.rs"]
 mod setting;
 mod support;

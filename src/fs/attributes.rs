@@ -1,6 +1,6 @@
 //! Extended attributes of nodes: gathers what [`super::xattr`] decides on, and performs what it decides.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::attr::format_time;
 use super::body::{Body, Stage};
 use super::change::NewAttr;
+use super::xattr::flatten::Attribute;
 use super::xattr::{self, Answer, Caller as Setter, Change, FetchUrl, SetFlags, State, Tool};
 use super::{Caller, DriveFs, gone};
 use crate::config::{XattrList, XattrMode, XattrReadonly};
@@ -73,6 +74,31 @@ fn remembers(by: &HashMap<Ino, (u32, Instant)>, ino: Ino, whom: u32) -> bool {
     by.get(&ino).is_some_and(|(who, at)| *who == whom && at.elapsed() < xattr::policy::CREATOR_GRACE)
 }
 
+/// Files whose attributes are kept taken apart: whoever lists attributes asks for each of them then.
+const MAX_FLATS: usize = 16;
+
+/// The attributes of the files that were asked about last.
+#[derive(Default)]
+pub struct Flats {
+    latest: Mutex<VecDeque<Flat>>,
+}
+
+type Flat = (Arc<File>, Arc<Vec<Attribute>>);
+
+impl Flats {
+    fn of(&self, file: &Arc<File>) -> Arc<Vec<Attribute>> {
+        let known = |(known, _): &&Flat| Arc::ptr_eq(known, file) || known == file;
+        if let Some((_, flat)) = lock(&self.latest).iter().find(known) {
+            return Arc::clone(flat);
+        }
+        let flat = Arc::new(xattr::flat(Some(file), &NewAttributes::default()));
+        let mut latest = lock(&self.latest);
+        latest.truncate(MAX_FLATS - 1);
+        latest.push_front((Arc::clone(file), Arc::clone(&flat)));
+        flat
+    }
+}
+
 /// What is known about a node beside its File, kept together so that it can be borrowed.
 struct Known {
     node: Node,
@@ -82,6 +108,7 @@ struct Known {
     upload_error: Option<String>,
     committed: bool,
     pending: NewAttributes,
+    flat: Option<Arc<Vec<Attribute>>>,
 }
 
 impl Known {
@@ -96,6 +123,7 @@ impl Known {
             committed: self.committed,
             pending: &self.pending,
             subtree: None,
+            flat: self.flat.as_deref().map(Vec::as_slice),
         }
     }
 }
@@ -141,11 +169,15 @@ impl DriveFs {
             upload_error: None,
             committed: node.file.is_some() || ino == ROOT,
             pending: NewAttributes::default(),
+            flat: None,
             node,
         };
         match body {
             Some(body) => self.add_body(&mut known, &body),
             None => self.add_cached(&mut known),
+        }
+        if let Some(file) = known.node.file.as_ref().filter(|_| known.pending.is_empty()) {
+            known.flat = Some(self.flats.of(file));
         }
         Ok(known)
     }

@@ -130,6 +130,8 @@ pub struct Local<'a> {
     pub pending: &'a NewAttributes,
     /// For a folder whose subtree is completely known.
     pub subtree: Option<Subtree>,
+    /// What [`flat`] makes of the file with what is pending, when the caller has it at hand.
+    pub flat: Option<&'a [Attribute]>,
 }
 
 /// `--xattr`.
@@ -441,15 +443,26 @@ pub(crate) fn namespace(name: &str) -> Namespace {
     }
 }
 
-/// Everything that is true about the file now, each name once, in no order.
+/// The attributes of a File object and of what is to be sent to the drive, whether or not they are true now. Worth
+/// keeping for the many calls that follow each other about one file.
+pub fn flat(file: Option<&File>, pending: &NewAttributes) -> Vec<Attribute> {
+    flatten(&pending.over(file), Urls::Strip, None)
+}
+
+/// Everything that is true about the file now, each name once, in no order; at least `wanted` of it.
 fn attributes(file: Option<&File>, local: &Local<'_>, wanted: Option<&str>) -> Vec<Attribute> {
     let mut all = local_attributes(file, local);
-    let fields = local.pending.over(file);
+    let from_file: Vec<Attribute> = match local.flat {
+        Some(flat) => {
+            flat.iter().filter(|one| wanted.is_none_or(|wanted| wanted == one.name)).cloned().collect()
+        }
+        None => flatten(&local.pending.over(file), Urls::Strip, wanted),
+    };
     let keep = |attribute: &Attribute| {
         let is_true = local.committed || !matches!(attribute.meant, Meant::Content);
         is_true && !all.iter().any(|earlier| earlier.name == attribute.name)
     };
-    let mut from_file: Vec<_> = flatten(&fields, Urls::Strip, wanted).into_iter().filter(keep).collect();
+    let mut from_file: Vec<_> = from_file.into_iter().filter(keep).collect();
     let name = format!("{PREFIX}name");
     if file.is_some_and(|file| *file.name != *local.visible_name)
         && let Some(attribute) = from_file.iter_mut().find(|attribute| attribute.name == name)

@@ -40,6 +40,7 @@ fn on_drive(visible_name: &str) -> Local<'_> {
         committed: true,
         pending: &NOTHING,
         subtree: None,
+        flat: None,
     }
 }
 
