@@ -100,6 +100,8 @@ pub struct ServerOptions {
     pub md5_etags: bool,
     /// Contents kept of each file, the current one included (8.9). At least 1.
     pub keep_revisions: u32,
+    /// Contents that are not the current one are removed after this many days (8.9): 1 to 999.
+    pub revision_days: u32,
     /// Trashed entries are removed after this many seconds (10.5).
     pub recycle_secs: u64,
     /// Folders with more entries in their tree are copied, trashed, restored and deleted by a background task:
@@ -124,6 +126,7 @@ impl ServerOptions {
             require_size: false,
             md5_etags: true,
             keep_revisions: 10,
+            revision_days: 999,
             recycle_secs: 30 * 24 * 3600,
             async_entries: 1000,
         }
@@ -477,6 +480,7 @@ impl Service {
         for seq in due {
             task::erase_gradually(self, seq)?;
         }
+        self.drop_aged_revisions()?;
         task::sweep_limbo(self)?;
         task::forget_old(self)?;
         self.store.bury()
@@ -499,6 +503,33 @@ fn settle_person(c: &Connection, person: &Person, now: i64) -> Result<(), ApiErr
     let total = person.total_size.and_then(|size| i64::try_from(size).ok()).unwrap_or(-1);
     account::settle_user(c, &mut user, total)?;
     Ok(())
+}
+
+impl Service {
+    /// Removes contents that were replaced too long ago, never those kept forever.
+    fn drop_aged_revisions(&self) -> Result<(), ApiError> {
+        let days = i64::from(self.options.revision_days.max(1));
+        let limit = self.clock.now_ms().saturating_sub(days * 24 * 3600 * 1000);
+        loop {
+            let old: Vec<(i64, i64)> = self.store.read(|c| {
+                // Replaced when the next one came.
+                let sql = "SELECT r.seq, e.drive FROM revision r JOIN entry e ON e.seq = r.entry
+                    WHERE r.created_at <= ?1 AND r.seq != e.revision AND r.keep_forever = 0 AND EXISTS
+                        (SELECT 1 FROM revision n WHERE n.entry = r.entry AND n.version > r.version
+                            AND n.created_at <= ?1)
+                    LIMIT 100";
+                let mut statement = c.prepare_cached(sql)?;
+                let old = statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                Ok(old.collect::<rusqlite::Result<_>>()?)
+            })?;
+            if old.is_empty() {
+                return Ok(());
+            }
+            self.store.write(move |c| {
+                old.iter().try_for_each(|(seq, drive)| entry::erase_old_revision(c, *drive, *seq))
+            })?;
+        }
+    }
 }
 
 fn random(len: usize) -> Result<Vec<u8>, ApiError> {

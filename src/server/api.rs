@@ -17,6 +17,7 @@ mod drive;
 mod list;
 mod oauth;
 mod page;
+mod proof;
 mod read;
 mod revision;
 mod search;
@@ -40,6 +41,7 @@ use tokio::sync::Semaphore;
 pub use self::args::Args;
 use self::auth::Credential;
 use self::call::Call;
+use self::proof::ProofSeed;
 use super::Service;
 use super::data;
 use super::fault::{self, Faults};
@@ -73,6 +75,7 @@ const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("/v2/domain/get_quota", domain::get_quota),
     ("/v2/user/get", domain::user),
     ("/v2/file/create", create::create),
+    ("/v2/file/create_with_proof", create::create_with_proof),
     ("/v2/file/get_upload_url", upload::get_upload_url),
     ("/v2/file/list_uploaded_parts", upload::list_uploaded_parts),
     ("/v2/file/complete", upload::complete),
@@ -190,6 +193,7 @@ async fn call(State(front): State<Front>, request: Request) -> Response {
             return error.into_response();
         }
     };
+    let proof = ProofSeed::of(&parts.headers);
     let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM));
     let work = move |service: Arc<Service>, body: Bytes| {
         let caller = credential.settle(&service, &body)?;
@@ -197,7 +201,7 @@ async fn call(State(front): State<Front>, request: Request) -> Response {
             true => Args::from_query(&String::from_utf8_lossy(&body)),
             false => Args::parse(&body)?,
         };
-        Ok(endpoint(&Call { service, caller, args })?.into_response())
+        Ok(endpoint(&Call { service, caller, args, proof })?.into_response())
     };
     answer(front, body, work).await.unwrap_or_else(IntoResponse::into_response)
 }
@@ -232,7 +236,8 @@ async fn redirect(State(front): State<Front>, request: Request) -> Response {
     let work = move |service: Arc<Service>, body: Bytes| {
         let caller = Credential::of(&service, &parts)?.settle(&service, &body)?;
         let args = Args::from_query(parts.uri.query().unwrap_or_default());
-        let url = download::location(&Call { service, caller, args })?;
+        let proof = ProofSeed::of(&parts.headers);
+        let url = download::location(&Call { service, caller, args, proof })?;
         let url = HeaderValue::from_str(&url).map_err(|error| ApiError::internal("make the URL", error))?;
         Ok((StatusCode::FOUND, [(LOCATION, url)]).into_response())
     };

@@ -15,7 +15,7 @@ use sha1::{Digest, Sha1};
 use super::Service;
 use super::entry::{self, Content, Entry, NewEntry};
 use super::feed::{self, Op};
-use super::hash::{SHA1_BLOCK_BYTES, Sha1State, crc64_combine};
+use super::hash::{SHA1_BLOCK_BYTES, Sha1State, crc64_combine, upper_hex};
 use super::media::{self, Facts};
 use super::reply::{ApiError, ApiResult};
 use super::upload::{self, Part, Upload};
@@ -36,6 +36,8 @@ pub struct Claim {
     pub upload_id: String,
     /// CRC-64 of the whole.
     pub crc64: Option<u64>,
+    /// Numbers of parts, and their ETags in upper-case digits; empty where not stated.
+    pub etags: Vec<(u32, String)>,
 }
 
 /// What the parts amount to.
@@ -88,6 +90,16 @@ fn add_up(
     let Some(last) = parts.last() else {
         return Err(ApiError::invalid("part_info_list", "No part has been uploaded."));
     };
+    for (number, etag) in &claim.etags {
+        let stored = usize::try_from(number - 1).ok().and_then(|at| parts.get(at));
+        let is_this =
+            |part: &&Part| part.number == *number && (etag.is_empty() || upper_hex(&part.md5) == *etag);
+        if stored.filter(is_this).is_none() {
+            let why = format!("Part {number} was not uploaded with that etag.");
+            return Err(ApiError::invalid("part_info_list", &why));
+        }
+    }
+    let usual = parts[0].size;
     let (mut size, mut crc64, mut state) = (0, 0, Sha1State::start());
     for (number, part) in (1..).zip(parts) {
         if part.number != number {
@@ -103,6 +115,10 @@ fn add_up(
         {
             let why = format!("The context of part {number} is not the state after the bytes before it.");
             return Err(ApiError::invalid("parallel_sha1_ctx", &why));
+        }
+        if upload.parallel && (part.size > usual || (part.number != last.number && part.size != usual)) {
+            let why = format!("Part {number} is not as large as part 1; only the last may be smaller.");
+            return Err(ApiError::new(400, "InvalidParameterOutOfRange.PartSize", why));
         }
         size += part.size;
         crc64 = crc64_combine(crc64, part.crc64, part.size);

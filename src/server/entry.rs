@@ -333,6 +333,14 @@ pub fn revision_by_seq(c: &Connection, seq: i64) -> ApiResult<Content> {
     content.ok_or_else(|| ApiError::not_found("RevisionId"))
 }
 
+/// Removes a revision unless it is the current one or gone by now.
+pub fn erase_old_revision(c: &Connection, drive: i64, revision: i64) -> ApiResult<()> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM revision r JOIN entry e ON e.seq = r.entry
+        WHERE r.seq = ?1 AND e.revision != ?1)";
+    let is_old: bool = c.prepare_cached(sql)?.query_row([revision], |row| row.get(0))?;
+    if is_old { erase_revision(c, drive, revision) } else { Ok(()) }
+}
+
 /// Removes a revision; its bytes are doomed when no other revision has them.
 pub fn erase_revision(c: &Connection, drive: i64, revision: i64) -> ApiResult<()> {
     let sql = "SELECT b.id, b.file, b.size FROM revision r JOIN blob b ON b.id = r.blob WHERE r.seq = ?1";

@@ -57,6 +57,8 @@ pub const MIGRATIONS: &[&str] = &[
     ) WITHOUT ROWID;
     CREATE INDEX task_running ON task (created_at) WHERE state = 'Running';
     CREATE INDEX task_finished ON task (finished_at) WHERE finished_at IS NOT NULL;",
+    // Contents that are old are found without looking at all.
+    "CREATE INDEX revision_created ON revision (created_at);",
 ];
 
 /// The format of a store to which every step was applied.

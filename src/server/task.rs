@@ -212,15 +212,20 @@ pub fn run_all(service: &Arc<Service>, stopped: &CancellationToken) -> ApiResult
 /// Forgets tasks that ended long ago, with their archives.
 pub fn forget_old(service: &Service) -> ApiResult<()> {
     let limit = service.clock.now_ms().saturating_sub(KEPT_MS);
-    service.store.write(move |c| {
+    let old: Vec<(String, Option<i64>)> = service.store.read(|c| {
         let mut statement = c.prepare_cached("SELECT id, result FROM task WHERE finished_at <= ?1")?;
         let rows = statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let old: Vec<(String, Option<i64>)> = rows.collect::<rusqlite::Result<_>>()?;
-        for (id, result) in old {
-            if let Some(revision) = result {
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    })?;
+    if old.is_empty() {
+        return Ok(());
+    }
+    service.store.write(move |c| {
+        for (id, result) in &old {
+            let gone = c.prepare_cached("DELETE FROM task WHERE id = ?1")?.execute([id])?;
+            if let Some(revision) = result.filter(|_| gone == 1) {
                 archive::erase(c, revision)?;
             }
-            c.prepare_cached("DELETE FROM task WHERE id = ?1")?.execute([id])?;
         }
         Ok(())
     })

@@ -286,7 +286,7 @@ impl PartWriter {
         live: Arc<Live>,
     ) -> Result<Self, DataError> {
         if len.is_some_and(|len| len > MAX_PART_BYTES) {
-            return Err(DataError::new(400, "EntityTooLarge", "A part has at most 5368709120 bytes."));
+            return Err(DataError::new(413, "EntityTooLarge", "A part has at most 5368709120 bytes."));
         }
         let token = service.next_number();
         let (upload, before, aside) = {
@@ -341,7 +341,7 @@ impl PartWriter {
     pub fn absorb(&mut self, chunks: &[Bytes]) -> Result<(), DataError> {
         for chunk in chunks {
             if self.written + chunk.len() as u64 > MAX_PART_BYTES {
-                return Err(DataError::new(400, "EntityTooLarge", "A part has at most 5368709120 bytes."));
+                return Err(DataError::new(413, "EntityTooLarge", "A part has at most 5368709120 bytes."));
             }
             if let Some(md5) = &mut self.md5 {
                 md5.update(chunk);

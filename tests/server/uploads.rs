@@ -503,3 +503,177 @@ fn a_full_drive_says_so_at_create_and_at_complete() {
     let drive = bed.expect(200, "/v2/drive/get", json!({}));
     assert_eq!((&drive["total_size"], &drive["used_size"]), (&json!(1000), &json!(401)));
 }
+
+// 8.8
+#[test]
+fn known_content_with_a_proof() {
+    let bed = Bed::new();
+    let bytes = noise(8, 1000);
+    bed.write("root", "a", &bytes);
+    let create = |extra: Value| {
+        let mut body = json!({"drive_id": "1", "parent_file_id": "root", "name": "b", "type": "file",
+            "size": bytes.len(), "content_hash": sha1(&bytes), "content_hash_name": "sha1"});
+        body.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        bed.call("/v2/file/create_with_proof", &body)
+    };
+    // The first 16 digits of the MD5 of the token, which is `secret`, modulo the size.
+    let offset = (0x5ebe_2294_ecd0_e0f0_u64 % 1000) as usize;
+    let proof = base64(&bytes[offset..(offset + 8).min(1000)]);
+    let good = create(json!({"proof_version": "v1", "proof_code": proof}));
+    assert_eq!((good.status, &good.json()["rapid_upload"]), (201, &json!(true)));
+    for wrong in [json!("AAAAAAAAAAA="), json!(""), json!(null)] {
+        let refused = create(json!({"proof_version": "v1", "proof_code": wrong}));
+        assert_eq!(refused.error(), (400, "InvalidRapidProof".into()));
+    }
+    assert_eq!(create(json!({})).error(), (400, "InvalidParameterMissing.ProofVersion".into()));
+    let version = create(json!({"proof_version": "v2", "proof_code": proof}));
+    assert_eq!(version.error(), (400, "InvalidParameter.ProofVersion".into()));
+    // Bytes that nobody has need no proof: they come.
+    let other =
+        create(json!({"proof_version": "v1", "proof_code": "", "content_hash": sha1(b"new"), "size": 3}));
+    assert_eq!((other.status, &other.json()["rapid_upload"]), (201, &json!(false)));
+    let none = create(json!({"content_hash": ""}));
+    assert_eq!((none.status, &none.json()["rapid_upload"]), (201, &json!(false)));
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::Engine;
+    base64::engine::general_purpose::STANDARD.encode(bytes)
+}
+
+#[test]
+fn create_wants_parts_from_one_on() {
+    let bed = Bed::new();
+    let create = |parts: Value| {
+        let body = json!({"drive_id": "1", "parent_file_id": "root", "name": "a", "type": "file",
+            "part_info_list": parts});
+        bed.call("/v2/file/create", &body)
+    };
+    for good in [json!([]), json!(null), json!([{"part_number": 2}, {"part_number": 1}])] {
+        assert_eq!(create(good).status, 201);
+    }
+    for (bad, field) in [
+        (json!([{"part_number": 2}]), "PartInfoList"),
+        (json!([{"part_number": 1}, {"part_number": 1}]), "PartInfoList"),
+        (json!([{"part_number": 1}, {"part_number": 3}]), "PartInfoList"),
+        (json!([{"part_number": 0}]), "PartNumber"),
+        (json!([{"part_number": 10_001}]), "PartNumber"),
+        (json!([{"part_number": "1"}]), "PartNumber"),
+        (json!([{"part_number": null}]), "PartNumber"),
+        (json!([7]), "PartNumber"),
+        (json!([{"part_number": 1, "content_type": 7}]), "ContentType"),
+        (json!({"part_number": 1}), "PartInfoList"),
+        (json!((1..=10_001).map(|n| json!({"part_number": n})).collect::<Vec<_>>()), "PartInfoList"),
+    ] {
+        assert_eq!(create(bad).error(), (400, format!("InvalidParameter.{field}")));
+    }
+}
+
+#[test]
+fn complete_checks_the_etags_it_is_told() {
+    let bed = Bed::new();
+    let upload = bed.create("root", "a", 1);
+    let etag = bed.put(&upload.urls[0], &[], b"x").header("etag").to_owned();
+    for bad in [
+        json!([{"part_number": 1, "etag": "\"00\""}]),
+        json!([{"part_number": 1, "etag": etag}, {"part_number": 2, "etag": etag}]),
+        json!([{"part_number": 2}]),
+    ] {
+        let refused = bed.refused("/v2/file/complete", upload.body_with("part_info_list", bad));
+        assert_eq!(refused, (400, "InvalidParameter.PartInfoList".into()));
+    }
+    let good = json!([{"part_number": 1, "etag": etag.trim_matches('"').to_lowercase()}]);
+    bed.expect(200, "/v2/file/complete", upload.body_with("part_info_list", good));
+}
+
+// 8.7
+#[test]
+fn parts_of_a_parallel_upload_are_equal_but_for_the_last() {
+    let bed = Bed::new();
+    let bytes = noise(9, 3 * PART);
+    // (lengths of the parts, whether they may be)
+    for (lens, good) in [
+        (vec![PART, PART, PART], true),
+        (vec![PART, PART, 5], true),
+        (vec![PART, PART + 64, 64], false),
+        (vec![PART, PART, PART + 64], false),
+        (vec![PART + 64, PART, 64], false),
+    ] {
+        let starts: Vec<usize> = (0..lens.len()).map(|at| lens[..at].iter().sum()).collect();
+        let bytes = [&bytes[..], &bytes[..64]].concat();
+        let parts: Vec<Value> = (1..)
+            .zip(&starts)
+            .map(|(n, at)| json!({"part_number": n, "parallel_sha1_ctx": context(&bytes[..*at])}))
+            .collect();
+        let upload = bed.create_as(
+            json!({"parent_file_id": "root", "name": "p", "parallel_upload": true, "part_info_list": parts}),
+        );
+        for ((url, at), len) in upload.urls.iter().zip(&starts).zip(&lens) {
+            assert_eq!(bed.put(url, &[], &bytes[*at..at + len]).status, 200);
+        }
+        if good {
+            let file = bed.expect(200, "/v2/file/complete", upload.body());
+            assert_eq!(file["content_hash"], sha1(&bytes[..lens.iter().sum()]));
+        } else {
+            let refused = bed.refused("/v2/file/complete", upload.body());
+            assert_eq!(refused, (400, "InvalidParameterOutOfRange.PartSize".into()), "{lens:?}");
+        }
+    }
+}
+
+#[test]
+fn a_new_revision_stays_where_the_file_is() {
+    let bed = Bed::new();
+    let folder = bed.mkdir("root", "f");
+    let file = id(&bed.write("root", "a.txt", b"old"));
+    bed.write(&folder, "taken", b"");
+    let body = json!({"drive_id": "1", "parent_file_id": folder, "name": "taken", "type": "file", "file_id": file,
+        "check_name_mode": "refuse"});
+    let reply = bed.call("/v2/file/create", &body).json();
+    assert_eq!((&reply["file_name"], &reply["parent_file_id"]), (&json!("a.txt"), &json!("root")));
+    let upload = Upload::of(&reply);
+    assert_eq!(bed.put(&upload.urls[0], &[], b"new").status, 200);
+    let done = bed.expect(200, "/v2/file/complete", upload.body());
+    assert_eq!((id(&done), &done["name"], &done["parent_file_id"]), (file, &json!("a.txt"), &json!("root")));
+}
+
+#[test]
+fn an_upload_that_needed_no_bytes_is_known_by_its_file() {
+    let bed = Bed::new();
+    let file = id(&bed.write("root", "a", b"x"));
+    let body = json!({"file_id": file, "part_info_list": [{"part_number": 1}]});
+    assert_eq!(bed.refused("/v2/file/get_upload_url", body), (409, "AlreadyExist.File".into()));
+    let body = json!({"file_id": "gone", "part_info_list": [{"part_number": 1}]});
+    assert_eq!(
+        bed.refused("/v2/file/get_upload_url", body),
+        (400, "InvalidParameterMissing.UploadId".into())
+    );
+    let body = json!({"file_id": file, "upload_id": "gone", "part_info_list": [{"part_number": 1}]});
+    assert_eq!(bed.refused("/v2/file/get_upload_url", body), (404, "NotFound.UploadId".into()));
+}
+
+#[test]
+fn revisions_end_after_days() {
+    let bed = Bed::with(|options| options.revision_days = 10);
+    let day = std::time::Duration::from_secs(24 * 3600);
+    let file = id(&bed.write("root", "a", b"one"));
+    let revision = bed.file(&file)["revision_id"].clone();
+    for bytes in [&b"two"[..], b"three"] {
+        bed.write_as(json!({"parent_file_id": "root", "name": "a", "file_id": file}), bytes);
+        bed.server.advance_clock(day * 6);
+    }
+    let count = || {
+        let list = bed.expect(200, "/v2/file/revision/list", json!({"file_id": file}));
+        list["items"].as_array().unwrap().len()
+    };
+    // The first was replaced 12 days ago, the second 6.
+    assert_eq!(count(), 2);
+    assert_eq!(
+        bed.refused("/v2/file/revision/get", json!({"file_id": file, "revision_id": revision})).0,
+        404
+    );
+    bed.server.advance_clock(day * 5);
+    assert_eq!((count(), bed.read(&file)), (1, b"three".to_vec()));
+    bed.server.advance_clock(day * 50);
+    assert_eq!((count(), blobs(&bed)), (1, 1));
+}

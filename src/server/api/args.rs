@@ -9,6 +9,8 @@ use super::super::reply::{ApiError, ApiResult, camel};
 
 /// Names and paths: bytes of UTF-8 (4.2).
 const MAX_NAME_BYTES: usize = 1024;
+/// Ids of files and folders (4.1).
+const MAX_ID_BYTES: usize = 50;
 /// Descriptions: characters (4.2).
 pub const MAX_DESCRIPTION_CHARS: usize = 1024;
 /// Labels of a file, and characters of one (4.5).
@@ -17,6 +19,8 @@ const MAX_LABEL_CHARS: usize = 128;
 /// User tags of a file, and bytes of a key with its value (4.5).
 pub const MAX_TAGS: usize = 1000;
 const MAX_TAG_BYTES: usize = 2000;
+/// What a file can be (4.6); the first is none.
+pub const CATEGORIES: &[&str] = &["", "image", "video", "audio", "doc", "zip", "app", "others"];
 /// Fields of a File that a client sets as plain strings, at create and update (8.1, 10.1).
 const TEXT_FIELDS: &[&str] = &[
     "local_created_at",
@@ -83,6 +87,14 @@ impl Args {
             )),
             Some(text) => Ok(text),
         }
+    }
+
+    /// The id of a file or folder (4.1), which must be there.
+    pub fn id(&self, key: &str) -> ApiResult<&str> {
+        let id = self.required(key)?;
+        let good =
+            id.len() <= MAX_ID_BYTES && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if good { Ok(id) } else { Err(ApiError::invalid(key, "An id has 1 to 50 letters and digits.")) }
     }
 
     /// `true` or `false`; absent is `false`.
@@ -166,8 +178,14 @@ impl Args {
                 continue;
             }
             if let Some(text) = self.text(key)? {
+                if key.starts_with("local_") {
+                    self.time(key)?;
+                }
                 fields.insert((*key).to_owned(), text.into());
             }
+        }
+        if update {
+            self.derived_fields(&mut fields)?;
         }
         if let Some(text) = self.text("description")? {
             if text.chars().count() > MAX_DESCRIPTION_CHARS {
@@ -184,6 +202,27 @@ impl Args {
             fields.insert("labels".to_owned(), self.labels()?);
         }
         Ok(fields)
+    }
+
+    /// What older deployments let a client say instead of the server (10.1).
+    fn derived_fields(&self, fields: &mut Map<String, Value>) -> ApiResult<()> {
+        for key in ["mime_type", "mime_extension"] {
+            if let Some(text) = self.text(key)?.filter(|text| !text.is_empty()) {
+                fields.insert(key.to_owned(), text.into());
+            }
+        }
+        let category = self.choice("category", CATEGORIES)?;
+        if !category.is_empty() {
+            fields.insert("category".to_owned(), category.into());
+        }
+        match self.value("ex_fields_info") {
+            None => {}
+            Some(Value::Object(info)) => {
+                fields.insert("ex_fields_info".to_owned(), info.clone().into());
+            }
+            Some(_) => return Err(ApiError::invalid("ex_fields_info", "It is an object.")),
+        }
+        Ok(())
     }
 
     fn labels(&self) -> ApiResult<Value> {

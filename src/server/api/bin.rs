@@ -15,7 +15,7 @@ use super::read::{self, fields};
 /// `recyclebin/trash`.
 pub fn trash(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
-    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
+    let (drive, id) = (call.drive()?, args.id("file_id")?.to_owned());
     let only_empty = args.flag("check_folder_empty")?;
     let user = call.caller.user_id.clone();
     let service = service.clone();
@@ -74,7 +74,7 @@ pub fn accepted(
 /// in the bin itself.
 pub fn restore(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
-    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
+    let (drive, id) = (call.drive()?, args.id("file_id")?.to_owned());
     let user = call.caller.user_id.clone();
     let service = service.clone();
     change(call, move |c| {

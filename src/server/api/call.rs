@@ -8,6 +8,7 @@ use super::super::Service;
 use super::super::account::{Caller, DriveFacts};
 use super::super::reply::{ApiError, ApiResult};
 use super::args::{Args, drive_number};
+use super::proof::ProofSeed;
 
 /// A call of an endpoint.
 pub struct Call {
@@ -17,12 +18,14 @@ pub struct Call {
     pub caller: Caller,
     /// The fields of the body.
     pub args: Args,
+    /// What the access token makes of a proof of possession.
+    pub proof: ProofSeed,
 }
 
 impl Call {
     /// The same caller's call with other arguments: a child of a batch.
     pub fn child(&self, args: Args) -> Call {
-        Call { service: self.service.clone(), caller: self.caller.clone(), args }
+        Call { service: self.service.clone(), caller: self.caller.clone(), args, proof: self.proof }
     }
 
     /// `drive_id`, as text or number, of a drive that exists and that the caller may use.
@@ -44,6 +47,7 @@ impl Call {
     pub fn own_drives(&self) -> ApiResult<Vec<i64>> {
         let drives = &self.service.drives;
         let mut own = drives.ids();
+        own.retain(|id| drives.get(*id).is_some_and(|drive| drive.enabled));
         own.retain(|id| self.caller.user_id.is_empty() || drives.owner(*id) == self.caller.user_id);
         own.sort_unstable();
         Ok(own)

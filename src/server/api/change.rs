@@ -27,7 +27,7 @@ pub fn not_root(entry: &Entry) -> ApiResult<()> {
 /// `file/update`.
 pub fn update(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
-    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
+    let (drive, id) = (call.drive()?, args.id("file_id")?.to_owned());
     let mode = args.choice("check_name_mode", NAME_MODES)?;
     let name = args.value("name").map(|_| args.name("name").map(str::to_owned)).transpose()?;
     let fields = args.file_fields(true)?;
@@ -68,8 +68,8 @@ pub fn update(call: &Call) -> ApiResult<Reply> {
 /// `file/move`, with the `new_name` of older deployments.
 pub fn move_to(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
-    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
-    let to = args.required("to_parent_file_id")?.to_owned();
+    let (drive, id) = (call.drive()?, args.id("file_id")?.to_owned());
+    let to = args.id("to_parent_file_id")?.to_owned();
     if to_drive(call)?.is_some_and(|to| to != drive) {
         let why = "The input parameter to_drive_id is not supported: files are not moved between drives.";
         return Err(ApiError::new(400, "InvalidParameterNotSupported.ToDriveId", why));
@@ -126,8 +126,8 @@ fn moved(service: &Service, entry: &Entry, exist: bool) -> Value {
 /// `file/copy`: no bytes move. Small folders are copied at once.
 pub fn copy(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
-    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
-    let to = args.required("to_parent_file_id")?.to_owned();
+    let (drive, id) = (call.drive()?, args.id("file_id")?.to_owned());
+    let to = args.id("to_parent_file_id")?.to_owned();
     let to_drive = to_drive(call)?.unwrap_or(drive);
     let auto_rename = args.flag("auto_rename")?;
     let new_name = match args.text("new_name")? {
@@ -251,7 +251,7 @@ pub fn copy_children(
 /// `file/delete`: for good, with everything below.
 pub fn delete(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
-    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
+    let (drive, id) = (call.drive()?, args.id("file_id")?.to_owned());
     let only_empty = args.flag("check_folder_empty")?;
     let user = call.caller.user_id.clone();
     let work = service.clone();
@@ -323,7 +323,7 @@ fn change_tags(
     change: impl FnOnce(&mut Map<String, Value>) -> ApiResult<()> + Send + 'static,
 ) -> ApiResult<String> {
     let Call { service, args, .. } = call;
-    let (drive, id) = (call.drive()?, args.required("file_id")?.to_owned());
+    let (drive, id) = (call.drive()?, args.id("file_id")?.to_owned());
     let service = service.clone();
     service.clone().store.write(move |c| {
         let mut entry = entry::live(c, drive, &id)?;

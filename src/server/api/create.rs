@@ -50,10 +50,26 @@ struct Known {
 
 /// `file/create`.
 pub fn create(call: &Call) -> ApiResult<Reply> {
+    create_by(call, None)
+}
+
+/// `file/create_with_proof`: known bytes are given only to who shows some of them.
+pub fn create_with_proof(call: &Call) -> ApiResult<Reply> {
+    let args = &call.args;
+    if args.text("content_hash")?.is_none_or(str::is_empty) {
+        return create_by(call, None);
+    }
+    match args.required("proof_version")? {
+        "v1" => create_by(call, Some(args.text("proof_code")?.unwrap_or_default())),
+        _ => Err(ApiError::invalid("proof_version", "It is v1.")),
+    }
+}
+
+fn create_by(call: &Call, proof: Option<&str>) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
     let wanted = Wanted {
         drive: call.drive()?,
-        parent_id: args.required("parent_file_id")?.to_owned(),
+        parent_id: args.id("parent_file_id")?.to_owned(),
         name: args.name("name")?.to_owned(),
         mode: args.choice("check_name_mode", NAME_MODES)?,
         meta: args.file_fields(false)?,
@@ -62,7 +78,7 @@ pub fn create(call: &Call) -> ApiResult<Reply> {
     args.required("type")?;
     match args.choice("type", &["file", "folder"])? {
         "folder" => create_folder(service, wanted),
-        _ => create_file(service, wanted, args),
+        _ => create_file(call, wanted, proof),
     }
 }
 
@@ -97,7 +113,8 @@ fn create_folder(service: &Arc<Service>, wanted: Wanted) -> ApiResult<Reply> {
     })
 }
 
-fn create_file(service: &Arc<Service>, wanted: Wanted, args: &Args) -> ApiResult<Reply> {
+fn create_file(call: &Call, wanted: Wanted, proof: Option<&str>) -> ApiResult<Reply> {
+    let Call { service, args, .. } = call;
     let file = wanted_file(service, args)?;
     if let Some(size) = file.size {
         service.store.read(|c| entry::require_room(c, wanted.drive, size))?;
@@ -105,12 +122,20 @@ fn create_file(service: &Arc<Service>, wanted: Wanted, args: &Args) -> ApiResult
     if let Some(error) = pre_hash_matches(service, &wanted, args)? {
         return Err(error);
     }
-    let known = known_bytes(service, &wanted, &file, args)?;
+    let known = known_bytes(call, &wanted, &file, proof)?;
     let service = service.clone();
     service.clone().store.write(move |c| {
-        let parent = entry::live_folder(c, wanted.drive, &wanted.parent_id, "parent_file_id")?;
+        let mut parent = entry::live_folder(c, wanted.drive, &wanted.parent_id, "parent_file_id")?;
         let target = file.file_id.as_deref().map(|id| overwritable(c, wanted.drive, id)).transpose()?;
-        let name = match resolve_name(&service, c, &parent, &wanted.name, wanted.mode, target.as_ref())? {
+        let name = match &target {
+            // A new revision changes neither name nor place; whoever says others is not up to date.
+            Some(target) => {
+                parent = entry::by_seq(c, target.parent)?;
+                Name::Free(target.name.clone())
+            }
+            None => resolve_name(&service, c, &parent, &wanted.name, wanted.mode, None)?,
+        };
+        let name = match name {
             Name::Free(name) => name,
             Name::Taken(existing) => return Ok(Reply::created(existing_reply(&service, &existing))),
         };
@@ -139,9 +164,15 @@ fn wanted_file(service: &Service, args: &Args) -> ApiResult<WantedFile> {
     if plan.is_empty() {
         plan.push(PartPlan::first());
     }
+    if !PartPlan::is_contiguous(&plan) {
+        return Err(ApiError::invalid("part_info_list", "Its part numbers are 1, 2, 3 and so on."));
+    }
     let content_type = args.text("content_type")?.unwrap_or_default();
     let content_type = if content_type.is_empty() { DEFAULT_CONTENT_TYPE } else { content_type };
-    let file_id = args.text("file_id")?.filter(|id| !id.is_empty()).map(str::to_owned);
+    let file_id = match args.text("file_id")? {
+        None | Some("") => None,
+        Some(_) => Some(args.id("file_id")?.to_owned()),
+    };
     Ok(WantedFile { file_id, size, content_type: content_type.to_owned(), parallel, plan })
 }
 
@@ -218,11 +249,12 @@ fn pre_hash_matches(service: &Service, wanted: &Wanted, args: &Args) -> ApiResul
 
 /// Bytes with this `content_hash` and `size`, if the store has them.
 fn known_bytes(
-    service: &Service,
+    call: &Call,
     wanted: &Wanted,
     file: &WantedFile,
-    args: &Args,
+    proof: Option<&str>,
 ) -> ApiResult<Option<Known>> {
+    let Call { service, args, .. } = call;
     let (Some(hash), Some(size)) = (args.text("content_hash")?.filter(|hash| !hash.is_empty()), file.size)
     else {
         return Ok(None);
@@ -239,6 +271,9 @@ fn known_bytes(
     let Some((blob, path)) = found else { return Ok(None) };
     // Gone in this moment: as if we had never had it.
     let Ok(bytes) = service.store.open_blob(&path) else { return Ok(None) };
+    if proof.is_some_and(|proof| call.proof.proof(&bytes, size).is_some_and(|expected| proof != expected)) {
+        return Err(ApiError::new(400, "InvalidRapidProof", "The proof_code is wrong."));
+    }
     let facts = media::describe(&wanted.name, &file.content_type, &bytes, size);
     Ok(Some(Known { blob, size, facts }))
 }

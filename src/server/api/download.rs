@@ -59,7 +59,7 @@ pub fn location(call: &Call) -> ApiResult<String> {
 
 /// The file asked for, with its current or the named content.
 fn wanted(c: &Connection, call: &Call) -> ApiResult<(Entry, Content)> {
-    let entry = entry::live(c, call.drive()?, call.args.required("file_id")?)?;
+    let entry = entry::live(c, call.drive()?, call.args.id("file_id")?)?;
     let current = entry.content()?.clone();
     let content = match call.args.text("revision_id")? {
         None | Some("") => current,

@@ -62,7 +62,7 @@ pub fn list_my_group(call: &Call) -> ApiResult<Reply> {
 /// `drive/create`, for administrators.
 pub fn create(call: &Call) -> ApiResult<Reply> {
     call.require_admin()?;
-    let Call { service, args, caller } = call;
+    let Call { service, args, caller, .. } = call;
     let (name, owner) = (name(call, true)?.unwrap_or_default(), args.required("owner")?.to_owned());
     args.required("owner_type")?;
     if args.choice("owner_type", &["user", "group"])? == "group" {

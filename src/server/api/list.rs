@@ -10,12 +10,11 @@ use super::super::clock::iso;
 use super::super::entry::{self, Entry};
 use super::super::reply::{ApiResult, Reply};
 use super::super::search::{Sql, key_of};
+use super::args::CATEGORIES;
 use super::call::Call;
 use super::page::{Listing, NOT_TRASHED, bad_marker, digest};
 use super::read::fields;
 
-/// Categories a list may be filtered by (4.6).
-const CATEGORIES: &[&str] = &["", "image", "video", "audio", "doc", "zip", "app", "others"];
 /// What `scan` tells without being asked (9.5).
 const SCAN_FIELDS: &[&str] = &[
     "file_id",
@@ -40,7 +39,7 @@ const BELOW: &str = "e.trashed_at IS NULL AND e.parent IN (
 
 /// `file/list`.
 pub fn list(call: &Call) -> ApiResult<Reply> {
-    let (drive, parent_id) = (call.drive()?, call.args.required("parent_file_id")?);
+    let (drive, parent_id) = (call.drive()?, call.args.id("parent_file_id")?);
     let uploading = call.args.choice("status", &["available", "uploading"])? == "uploading";
     let filter = Filter::parse(call)?;
     call.service.store.read(|c| {
@@ -58,7 +57,7 @@ pub fn list(call: &Call) -> ApiResult<Reply> {
 
 /// `file/walk`.
 pub fn walk(call: &Call) -> ApiResult<Reply> {
-    let (drive, parent_id) = (call.drive()?, call.args.required("parent_file_id")?);
+    let (drive, parent_id) = (call.drive()?, call.args.id("parent_file_id")?);
     let filter = Filter::parse(call)?;
     let before = call.args.time("before_updated_at")?;
     call.service.store.read(|c| {
@@ -224,7 +223,7 @@ fn list_uploads(call: &Call, c: &Connection, parent: &Entry, limit: u64) -> ApiR
 /// `file/pre_create_check` (9.8): 200 also when the name is taken.
 pub fn pre_create_check(call: &Call) -> ApiResult<Reply> {
     let args = &call.args;
-    let (drive, parent_id) = (call.drive()?, args.required("parent_file_id")?);
+    let (drive, parent_id) = (call.drive()?, args.id("parent_file_id")?);
     let name = args.name("name")?;
     args.required("type")?;
     args.choice("type", &["file", "folder"])?;

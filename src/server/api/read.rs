@@ -42,7 +42,7 @@ pub fn files(call: &Call, c: &Connection, entries: &[Entry], fields: Fields) -> 
 /// `file/get`, also as an older revision has it. A trashed file is described, with `trashed`.
 pub fn get(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
-    let (drive, id, fields) = (call.drive()?, args.required("file_id")?, fields(args)?.of_one());
+    let (drive, id, fields) = (call.drive()?, args.id("file_id")?, fields(args)?.of_one());
     service.store.read(|c| {
         let mut entry = entry::get(c, drive, id)?;
         if let Some(revision) = args.text("revision_id")?.filter(|id| !id.is_empty()) {

@@ -47,7 +47,7 @@ pub fn get(call: &Call) -> ApiResult<Reply> {
 /// `file/revision/list`.
 pub fn list(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
-    let (drive, file_id, limit) = (call.drive()?, args.required("file_id")?, args.limit(50, 200)?);
+    let (drive, file_id, limit) = (call.drive()?, args.id("file_id")?, args.limit(50, 200)?);
     let shown = Shown::asked(args)?;
     let before = match args.text("marker")?.filter(|marker| !marker.is_empty()) {
         None => i64::MAX,
@@ -157,7 +157,7 @@ struct Named {
 
 impl Named {
     fn of(call: &Call) -> ApiResult<Named> {
-        let (drive, file_id) = (call.drive()?, call.args.required("file_id")?.to_owned());
+        let (drive, file_id) = (call.drive()?, call.args.id("file_id")?.to_owned());
         Ok(Named { drive, file_id, id: call.args.required("revision_id")?.to_owned() })
     }
 }

@@ -6,6 +6,7 @@ use super::super::Service;
 use super::super::clock::iso;
 use super::super::complete::{self, Claim};
 use super::super::data::print_context;
+use super::super::entry;
 use super::super::hash::{SHA1_BLOCK_BYTES, Sha1State};
 use super::super::reply::{ApiError, ApiResult, Reply};
 use super::super::sign::Grant;
@@ -35,10 +36,15 @@ impl PartPlan {
         items.iter().map(|item| PartPlan::parse(item, parallel)).collect()
     }
 
+    /// Whether these are parts 1, 2, 3 and so on, in any order.
+    pub fn is_contiguous(plan: &[PartPlan]) -> bool {
+        let mut numbers: Vec<u32> = plan.iter().map(|part| part.number).collect();
+        numbers.sort_unstable();
+        numbers.iter().zip(1..).all(|(number, expected)| *number == expected)
+    }
+
     fn parse(item: &Value, parallel: bool) -> ApiResult<PartPlan> {
-        let number = item["part_number"].as_u64().and_then(|number| u32::try_from(number).ok());
-        let number = number.filter(|number| (1..=MAX_PART_NUMBER).contains(number));
-        let number = number.ok_or_else(|| ApiError::invalid("part_number", "It is 1 to 10000."))?;
+        let number = part_number(item)?;
         let text = |key: &str| match &item[key] {
             Value::Null => Ok(String::new()),
             Value::String(text) => Ok(text.clone()),
@@ -104,6 +110,13 @@ pub fn part_urls(service: &Service, upload_id: &str, plan: &[PartPlan]) -> Value
 /// `file/get_upload_url`.
 pub fn get_upload_url(call: &Call) -> ApiResult<Reply> {
     let Call { service, args, .. } = call;
+    if args.text("upload_id")?.is_none_or(str::is_empty) {
+        // What a client is left with that paused an upload which needed none (8.8).
+        let (drive, file_id) = (call.drive()?, args.id("file_id")?);
+        if service.store.read(|c| entry::find(c, drive, file_id))?.is_some() {
+            return Err(ApiError::new(409, "AlreadyExist.File", "The file is complete."));
+        }
+    }
     let upload = find(call)?;
     let plan = PartPlan::list(args.array("part_info_list")?, upload.parallel)?;
     if plan.is_empty() {
@@ -158,18 +171,36 @@ pub fn complete(call: &Call) -> ApiResult<Reply> {
     };
     let crc64 =
         crc64.map(|crc| crc.ok_or_else(|| ApiError::invalid("crc64_hash", "It is a decimal number.")));
+    let etags = args.array("part_info_list")?.iter().map(stated_part).collect::<ApiResult<_>>()?;
     let claim = Claim {
         drive: call.drive()?,
-        file_id: args.required("file_id")?.to_owned(),
+        file_id: args.id("file_id")?.to_owned(),
         upload_id: args.required("upload_id")?.to_owned(),
         crc64: crc64.transpose()?,
+        etags,
     };
     complete::complete(service, &claim).map(Reply::ok)
 }
 
+/// A part as `complete` may list it: its number, and its ETag in upper-case digits without quotes if given.
+fn stated_part(item: &Value) -> ApiResult<(u32, String)> {
+    let etag = match &item["etag"] {
+        Value::Null => "",
+        Value::String(etag) => etag.trim_matches('"'),
+        _ => return Err(ApiError::invalid("etag", "It must be a string.")),
+    };
+    Ok((part_number(item)?, etag.to_ascii_uppercase()))
+}
+
+fn part_number(item: &Value) -> ApiResult<u32> {
+    let number = item["part_number"].as_u64().and_then(|number| u32::try_from(number).ok());
+    let number = number.filter(|number| (1..=MAX_PART_NUMBER).contains(number));
+    number.ok_or_else(|| ApiError::invalid("part_number", "It is 1 to 10000."))
+}
+
 fn find(call: &Call) -> ApiResult<Upload> {
     let Call { service, args, .. } = call;
-    let (drive, file_id, id) = (call.drive()?, args.required("file_id")?, args.required("upload_id")?);
+    let (drive, file_id, id) = (call.drive()?, args.id("file_id")?, args.required("upload_id")?);
     let found = service.store.read(|c| upload::find(c, service, id))?;
     found
         .filter(|upload| upload.drive == drive && upload.file_id == file_id)
