@@ -29,6 +29,7 @@ pub mod reference;
 mod serve;
 mod status;
 mod talk;
+mod thumbs;
 mod umount;
 mod wait;
 mod words;
@@ -75,6 +76,8 @@ enum Command {
     Find(find::FindArgs),
     /// Show what a mount is doing
     Status(status::StatusArgs),
+    /// Give the desktop the drive's thumbnails, so that it need not read the files
+    Thumbs(thumbs::ThumbsArgs),
     /// Wait until files are on the drive, or have been looked at there
     Wait(wait::WaitArgs),
     /// Show the version
@@ -124,6 +127,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Attr(args)) => attr::run(&args),
         Some(Command::Find(args)) => find::run(&args),
         Some(Command::Status(args)) => status::run(&args),
+        Some(Command::Thumbs(args)) => thumbs::run(&args),
         Some(Command::Wait(args)) => wait::run(&args),
         Some(Command::Version) => {
             say!("pdsfs {}", env!("CARGO_PKG_VERSION"));

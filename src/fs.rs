@@ -12,6 +12,7 @@
 //! | [`rename`] | all forms of rename |
 //! | [`attributes`], [`xattr`] | extended attributes |
 //! | [`find`] | where in the tree are the files that the drive's search finds |
+//! | [`thumbnails`] | pictures of files, for the desktop |
 //! | [`wait`] | when is a file on the drive, and looked at there |
 //! | [`attr`], [`body`], [`handle`] | the values these work on |
 //!
@@ -33,6 +34,7 @@ pub mod handle;
 pub mod recover;
 pub mod rename;
 pub mod space;
+pub mod thumbnails;
 pub mod wait;
 pub mod xattr;
 

@@ -32,6 +32,7 @@ mod lease;
 mod metadata;
 pub mod model;
 mod retry;
+mod thumbnail;
 mod transport;
 mod upload;
 
@@ -46,6 +47,7 @@ pub use change::{Changed, Update};
 pub use complete::Expect;
 pub use lease::{DownloadUrl, PartUrl};
 pub use metadata::{DeltaItem, DeltaOp, DeltaPage, Page};
+pub use thumbnail::MAX_THUMBNAIL_PIXELS;
 pub use upload::{CreateFile, Created, Existing, PartRequest, Sha1Context, UploadKey, UploadedPart};
 
 use crate::error::{Error, Result};

@@ -32,6 +32,10 @@ async fn run(fs: &Arc<DriveFs>, job: Job, items: &Items) -> Result<Value, Failur
             let found = fs.find(&query, &under, limit, items).await?;
             Ok(json!({ "found": found }))
         }
+        Job::Thumbnails { paths, pixels } => {
+            fs.thumbnails(paths, pixels, items).await;
+            Ok(Value::Null)
+        }
         Job::Wait { path, media, seconds } => {
             let what = if media { WaitFor::Media } else { WaitFor::Uploaded };
             let long = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);

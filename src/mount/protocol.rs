@@ -14,6 +14,8 @@ use crate::config::Failure;
 pub const MAX_REQUEST: usize = 64 << 10;
 /// The longest reply line, in bytes: a status of thousands of files.
 pub const MAX_REPLY: usize = 4 << 20;
+/// The most paths one job takes.
+pub const MAX_PATHS: usize = 16;
 /// How many incomplete files a report names; the number of all is told beside.
 pub const MAX_NAMED: usize = 200;
 
@@ -48,6 +50,14 @@ pub enum Job {
         under: String,
         /// At most this many.
         limit: u64,
+    },
+    /// Gets the service's thumbnails of files. Each item is one: `path`, and `picture` in base64 or `null` when
+    /// there is none, or `error` in words.
+    Thumbnails {
+        /// At most [`MAX_PATHS`].
+        paths: Vec<String>,
+        /// The longest side.
+        pixels: u32,
     },
     /// Waits until a file is on the drive.
     Wait {

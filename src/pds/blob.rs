@@ -141,7 +141,7 @@ impl Pds {
 
 /// Tries on the same URL, within the number that suits one transfer. Time is bounded by tries: each ends by
 /// its stall deadline, and a part on a slow line may take long.
-struct Tries<'a> {
+pub(super) struct Tries<'a> {
     transport: &'a Transport,
     op: &'static str,
     started: Instant,
@@ -149,12 +149,12 @@ struct Tries<'a> {
 }
 
 impl<'a> Tries<'a> {
-    fn new(transport: &'a Transport, op: &'static str) -> Self {
+    pub(super) fn new(transport: &'a Transport, op: &'static str) -> Self {
         Tries { transport, op, started: Instant::now(), failures: 0 }
     }
 
     /// Waits before the next try, or gives the error back when there should be none.
-    async fn after(&mut self, failure: Failure) -> Result<()> {
+    pub(super) async fn after(&mut self, failure: Failure) -> Result<()> {
         let options = &self.transport.options;
         let limits = Limits { retries: RETRIES.min(options.retries), budget: std::time::Duration::MAX };
         self.failures += 1;
@@ -241,7 +241,7 @@ async fn silence(progress: &Progress, longest: std::time::Duration) {
 }
 
 /// The response if it is a success, else what the XML says.
-async fn accepted(
+pub(super) async fn accepted(
     transport: &Transport,
     op: &'static str,
     host: &str,

@@ -93,3 +93,29 @@ subprocess.run([sys.argv[1], 'wait', 'mnt/open'], check=True)";
     let program_path = m.program().to_str().unwrap().to_owned();
     Said::of("python", m.command("python3").args(["-c", program, &program_path])).quiet();
 }
+
+#[test]
+fn thumbs_puts_the_drives_thumbnails_where_the_desktop_looks() {
+    let m = Mount::new();
+    m.quiet(
+        "mkdir -p disk/in/sub; ffmpeg -nostdin -v error -f lavfi -i testsrc=size=640x480 -frames:v 1 'disk/in/a b.jpg'
+         ffmpeg -nostdin -v error -f lavfi -i testsrc=size=64x48 -frames:v 1 disk/in/sub/small.png
+         echo text > disk/in/note.txt; cp -r disk/in mnt/in",
+    );
+    pdsfs(&m, &["wait", "--media", "mnt/in/a b.jpg", "mnt/in/sub/small.png"]).quiet();
+    let first = pdsfs(&m, &["thumbs", "mnt/in"]).quiet();
+    assert!(first.starts_with("2 made, 0 were there"), "{first}");
+    let uri = format!("file://{}", m.on("in/a%20b.jpg").display());
+    let made =
+        m.quiet(&format!("echo cache/thumbnails/large/$(printf %s '{uri}' | md5sum | cut -c1-32).png"));
+    let made = made.trim();
+    assert_eq!(m.quiet(&format!("stat -c %a {made}")).trim(), "600");
+    let text = m.quiet(&format!("strings {made}"));
+    assert!(text.contains(&uri) && text.contains("Thumb::MTime"), "{text}");
+    let size = m.quiet(&format!("ffprobe -v error -show_entries stream=width,height -of csv=p=0 {made}"));
+    assert_eq!(size.trim(), "256,192");
+    assert!(pdsfs(&m, &["thumbs", "mnt/in"]).quiet().starts_with("0 made, 2 were there"));
+    m.quiet("touch -d @1000000000 'mnt/in/a b.jpg'");
+    assert!(pdsfs(&m, &["thumbs", "mnt/in"]).quiet().starts_with("1 made, 1 were there"));
+    pdsfs(&m, &["thumbs", "disk/in"]).failed(7, &["no drive is mounted there"]);
+}
