@@ -153,7 +153,7 @@ fn command() -> clap::Command {
     let names: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
     for name in names {
         command = command.mut_subcommand(&name, |sub| {
-            let examples = sub.get_after_help().map(ToString::to_string);
+            let examples = sub.get_after_long_help().or(sub.get_after_help()).map(ToString::to_string);
             let has_units = sub.get_arguments().any(|arg| {
                 arg.get_value_names()
                     .is_some_and(|names| names.iter().any(|name| *name == "SIZE" || *name == "TIME"))

@@ -53,7 +53,7 @@ use self::account::session::{self, Pending};
 use self::account::{Drives, LOCAL_USER, NewDrive, Role, User};
 use self::api::consent::Guesses;
 use self::clock::Clock;
-pub use self::fault::{Fault, FaultAction, Faults};
+pub use self::fault::{Fault, FaultAction, Faults, spec as fault_words};
 use self::process::Studio;
 use self::reply::ApiError;
 use self::sign::{Grant, Signer};

@@ -7,6 +7,8 @@ mod server_support;
 
 #[path = "server/accounts.rs"]
 mod accounts;
+#[path = "server/control.rs"]
+mod control;
 #[path = "server/download.rs"]
 mod download;
 #[path = "server/durability.rs"]

@@ -12,16 +12,32 @@ use crate::config::paths::{self, Base};
 use crate::config::{Exit, Failure};
 use crate::error::Error;
 use crate::mount::signals::Signals;
-use crate::server::{Accounts, Server, ServerOptions};
+use crate::server::{Accounts, Server, ServerOptions, fault_words};
+
+const EXAMPLES: &str = "\
+Examples:
+  pdsfs serve --data /srv/pds
+  pdsfs serve --data /srv/pds --listen 127.0.0.1:0 --token-file /run/user/1000/pds-token
+  pdsfs serve --data /tmp/pds --fault 'create lost-reply 10%' --fault 'list 429 retry-after 2s 3 times'
+  pdsfs mount --endpoint http://127.0.0.1:7070 --token-file /srv/pds/token --drive-id 1 ~/pds";
+
+/// What `--fault` understands.
+fn fault_help() -> String {
+    let mut text = "\
+Faults: ROUTE ACTION [always | once | N times | N%]
+  ROUTE is * for all, put_part, get_object, or the last words of an API's path: create, list, drive/get.
+  ACTION is one of"
+        .to_owned();
+    for (name, meaning) in fault_words::ACTIONS {
+        text.push_str(&format!("\n    {name:<24}{meaning}"));
+    }
+    text
+}
 
 /// Runs a PDS-compatible server until Ctrl-C. Prints one line when it is ready; the access token, new with
 /// each start, goes to a file that only you can read.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  pdsfs serve --data /srv/pds
-  pdsfs serve --data /srv/pds --listen 127.0.0.1:0 --token-file /run/user/1000/pds-token
-  pdsfs mount --endpoint http://127.0.0.1:7070 --token-file /srv/pds/token --drive-id 1 ~/pds")]
+#[command(after_help = EXAMPLES, after_long_help = format!("{}\n\n{EXAMPLES}", fault_help()))]
 pub struct ServeArgs {
     /// Where drives are kept; created if missing [default: $XDG_DATA_HOME/pdsfs/local]
     #[arg(
@@ -59,6 +75,9 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     accounts: Option<PathBuf>,
+    /// Something to go wrong, for testing clients; may come several times, see below [default: none]
+    #[arg(long = "fault", value_name = "SPEC", help_heading = "Testing", value_parser = fault)]
+    faults: Vec<String>,
     #[command(flatten)]
     logging: LogFlags,
 }
@@ -90,10 +109,10 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
             args.listen
         );
     }
-    serve(options, &token_file)
+    serve(options, &args.faults, &token_file)
 }
 
-fn serve(options: ServerOptions, token_file: &Path) -> Result<(), Failure> {
+fn serve(options: ServerOptions, faults: &[String], token_file: &Path) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -103,6 +122,12 @@ fn serve(options: ServerOptions, token_file: &Path) -> Result<(), Failure> {
         Signals::listen()?
     };
     let server = Server::start(options)?;
+    for words in faults {
+        server
+            .faults()
+            .order(words)
+            .map_err(|why| Failure::new(Exit::Usage, format!("serve: --fault: {why}")))?;
+    }
     let outcome = announce(&server, token_file);
     if outcome.is_ok() {
         runtime.block_on(signals.stop());
@@ -141,6 +166,10 @@ fn write_token(path: &Path, token: &str) -> std::io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+fn fault(text: &str) -> Result<String, String> {
+    fault_words::parse(text).map(|_| text.to_owned())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

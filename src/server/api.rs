@@ -10,6 +10,7 @@ pub mod bin;
 mod call;
 pub mod change;
 pub mod consent;
+mod control;
 mod create;
 mod domain;
 mod download;
@@ -44,7 +45,7 @@ use self::call::Call;
 use self::proof::ProofSeed;
 use super::Service;
 use super::data;
-use super::fault::{self, Faults};
+use super::fault::{self, Faults, Quirk};
 use super::reply::{ApiError, ApiResult, Reply, no_such_route};
 
 /// The largest request body: 10,000 parts with their contexts come to 2 MB, 1000 user tags as well.
@@ -138,13 +139,19 @@ fn is_anonymous(path: &str) -> bool {
 struct Front {
     service: Arc<Service>,
     in_work: Arc<Semaphore>,
+    faults: Arc<Faults>,
 }
 
 /// The whole server as a router.
 pub fn router(service: Arc<Service>, faults: Arc<Faults>) -> Router {
-    let front = Front { service: service.clone(), in_work: Arc::new(Semaphore::new(MAX_IN_WORK)) };
+    let front = Front {
+        service: service.clone(),
+        in_work: Arc::new(Semaphore::new(MAX_IN_WORK)),
+        faults: faults.clone(),
+    };
     let api = Router::new()
         .route("/v2/file/download", get(redirect))
+        .route("/control/{verb}", post(control))
         .route("/v2/oauth/authorize", get(show_consent).post(answer_consent))
         .route("/v2/{*path}", post(call))
         .with_state(front);
@@ -194,6 +201,7 @@ async fn call(State(front): State<Front>, request: Request) -> Response {
         }
     };
     let proof = ProofSeed::of(&parts.headers);
+    let quirk = parts.extensions.get::<Quirk>().copied();
     let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM));
     let work = move |service: Arc<Service>, body: Bytes| {
         let caller = credential.settle(&service, &body)?;
@@ -201,7 +209,9 @@ async fn call(State(front): State<Front>, request: Request) -> Response {
             true => Args::from_query(&String::from_utf8_lossy(&body)),
             false => Args::parse(&body)?,
         };
-        Ok(endpoint(&Call { service, caller, args, proof })?.into_response())
+        let call = Call { service, caller, args, proof, quirk };
+        call.refuse()?;
+        Ok(call.blur(endpoint(&call)?).into_response())
     };
     answer(front, body, work).await.unwrap_or_else(IntoResponse::into_response)
 }
@@ -237,9 +247,24 @@ async fn redirect(State(front): State<Front>, request: Request) -> Response {
         let caller = Credential::of(&service, &parts)?.settle(&service, &body)?;
         let args = Args::from_query(parts.uri.query().unwrap_or_default());
         let proof = ProofSeed::of(&parts.headers);
-        let url = download::location(&Call { service, caller, args, proof })?;
+        let url = download::location(&Call { service, caller, args, proof, quirk: None })?;
         let url = HeaderValue::from_str(&url).map_err(|error| ApiError::internal("make the URL", error))?;
         Ok((StatusCode::FOUND, [(LOCATION, url)]).into_response())
+    };
+    answer(front, body, work).await.unwrap_or_else(IntoResponse::into_response)
+}
+
+/// `POST /control/{verb}`.
+async fn control(State(front): State<Front>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Err(error) = control::admit(&front.service, &parts) {
+        data::drain(body).await;
+        return error.into_response();
+    }
+    let faults = front.faults.clone();
+    let work = move |service: Arc<Service>, body: Bytes| {
+        let verb = parts.uri.path().trim_start_matches("/control/");
+        Ok(control::run(&service, &faults, verb, &Args::parse(&body)?)?.into_response())
     };
     answer(front, body, work).await.unwrap_or_else(IntoResponse::into_response)
 }

@@ -2,7 +2,10 @@
 //!
 //! A layer outside of every handler, which knows requests only by the name of their route: the verb for
 //! `/v2/file/*` (`create`, `complete`, `list`...), `group/verb` for other groups (`drive/get`, `revision/list`,
-//! `recyclebin/trash`), `put_part` and `get_object` for data URLs, `*` for every one.
+//! `recyclebin/trash`), `put_part` and `get_object` for data URLs, `*` for every one. What only a handler can do
+//! wrong travels with the request as a [`Quirk`].
+
+pub mod spec;
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -73,6 +76,51 @@ pub enum FaultAction {
     DiskFull,
     /// The drive is full.
     QuotaExhausted,
+    /// 429, with headers that say when to come again, or without.
+    Throttled(Option<Duration>),
+    /// The gateway's own page of this status instead of handling it.
+    Gateway(u16),
+    /// The connection closes in the middle of the request's body, before anything happens.
+    CutRequest,
+    /// The connection closes after the request's body, before anything happens.
+    CutAfter,
+    /// Only the first half of the body is taken for the whole.
+    ShortPut,
+    /// It is handled differently.
+    Quirk(Quirk),
+}
+
+/// What a handler does otherwise than usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quirk {
+    /// Lists do not show what was made within this time.
+    Stale(Duration),
+    /// The feed does not tell what happened within this time.
+    Delayed(Duration),
+    /// Parallel uploads are refused.
+    NoParallel,
+    /// Files need a size at create.
+    SizeRequired,
+}
+
+/// How often something goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Until it is cleared.
+    Always,
+    /// For so many requests.
+    Times(u32),
+    /// For so many of a hundred requests, by a sequence that is the same in every run.
+    Percent(u8),
+}
+
+/// A fault that waits for its requests.
+#[derive(Clone, Debug)]
+pub struct Ordered {
+    route: String,
+    action: FaultAction,
+    when: When,
+    words: String,
 }
 
 /// The faults ordered, and how often each route was asked.
@@ -87,7 +135,8 @@ pub struct Faults {
 
 #[derive(Debug, Default)]
 struct Script {
-    ordered: Vec<Fault>,
+    ordered: Vec<Ordered>,
+    dice: u64,
     counts: HashMap<String, u64>,
     held: u64,
 }
@@ -95,7 +144,38 @@ struct Script {
 impl Faults {
     /// Orders a fault; faults for one route happen in the order they were added.
     pub fn add(&self, fault: Fault) {
-        self.lock().ordered.push(fault);
+        let words = format!("{} {:?}", fault.route, fault.action);
+        let when = When::Times(fault.times);
+        self.lock().ordered.push(Ordered {
+            route: fault.route.to_owned(),
+            action: fault.action,
+            when,
+            words,
+        });
+    }
+
+    /// Orders a fault in words: `create lost-reply 10%`; see [`spec`].
+    ///
+    /// # Errors
+    /// A sentence about the word that makes no sense.
+    pub fn order(&self, words: &str) -> Result<(), String> {
+        self.lock().ordered.push(spec::parse(words)?);
+        Ok(())
+    }
+
+    /// The faults that wait for requests.
+    pub fn ordered(&self) -> Vec<String> {
+        self.lock().ordered.iter().map(|ordered| ordered.words.clone()).collect()
+    }
+
+    /// Every route that was asked, and how often.
+    pub fn counts(&self) -> std::collections::BTreeMap<String, u64> {
+        self.lock().counts.clone().into_iter().collect()
+    }
+
+    /// Counts from zero again.
+    pub fn reset_counts(&self) {
+        self.lock().counts.clear();
     }
 
     /// Forgets the faults that have not happened.
@@ -138,18 +218,44 @@ impl Faults {
     fn take(&self, route: &str) -> Option<FaultAction> {
         let mut state = self.lock();
         *state.counts.entry(route.to_owned()).or_default() += 1;
-        let matching = |fault: &&mut Fault| fault.times > 0 && (fault.route == route || fault.route == "*");
-        let action = state.ordered.iter_mut().find(matching).map(|fault| {
-            fault.times -= 1;
-            fault.action.clone()
-        });
-        state.ordered.retain(|fault| fault.times > 0);
+        let Script { ordered, dice, .. } = &mut *state;
+        let hit = |fault: &mut Ordered| {
+            let it_is = (fault.route == route || fault.route == "*")
+                && match &mut fault.when {
+                    When::Always => true,
+                    When::Times(0) => false,
+                    When::Times(left) => {
+                        *left -= 1;
+                        true
+                    }
+                    When::Percent(percent) => roll(dice) < u64::from(*percent),
+                };
+            it_is.then(|| fault.action.clone())
+        };
+        let action = ordered.iter_mut().find_map(hit);
+        ordered.retain(|fault| fault.when != When::Times(0));
         action
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Script> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// 0 to 99, by SplitMix64.
+fn roll(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (z ^ (z >> 31)) % 100
+}
+
+/// Whether requests can have this name.
+fn is_known(route: &str) -> bool {
+    ["*", "put_part", "get_object", "download", "unknown"].contains(&route)
+        || super::api::is_route(&format!("/v2/{route}"))
+        || super::api::is_route(&format!("/v2/file/{route}"))
 }
 
 /// The name of a request's route. Paths nobody serves share one name, so that counting stays bounded.
@@ -165,6 +271,10 @@ fn route(method: &Method, path: &str) -> String {
 
 /// The layer.
 pub async fn layer(State(faults): State<Arc<Faults>>, request: Request, next: Next) -> Response {
+    // What orders faults has none itself.
+    if request.uri().path().starts_with("/control/") {
+        return next.run(request).await;
+    }
     let is_data = request.uri().path().starts_with("/data/");
     let route = route(request.method(), request.uri().path());
     let response = match faults.take(&route) {
@@ -227,6 +337,22 @@ async fn misbehave(
             faults.hold().await;
             next.run(request).await
         }
+        FaultAction::Throttled(after) => throttle(request, after, is_data).await,
+        FaultAction::Gateway(status) => gateway(request, status).await,
+        FaultAction::CutRequest => {
+            read_half(request).await;
+            cut()
+        }
+        FaultAction::CutAfter => {
+            drain(request.into_body()).await;
+            cut()
+        }
+        FaultAction::ShortPut => next.run(first_half(request)).await,
+        FaultAction::Quirk(quirk) => {
+            let mut request = request;
+            request.extensions_mut().insert(quirk);
+            next.run(request).await
+        }
         FaultAction::Status(status, code, message) => refuse(request, status, code, message, is_data).await,
         FaultAction::ExpiredUrl => {
             drain(request.into_body()).await;
@@ -279,6 +405,67 @@ async fn refuse(
     response.headers_mut().insert("x-ca-error-code", HeaderValue::from_static(code));
     response.headers_mut().insert("x-ca-error-message", HeaderValue::from_static(message));
     response
+}
+
+async fn throttle(request: Request, after: Option<Duration>, is_data: bool) -> Response {
+    let mut response = refuse(request, 429, "TooManyRequests", "Too many requests.", is_data).await;
+    if let Some(after) = after {
+        // 3.3: milliseconds; the common header has whole seconds.
+        let millis = u64::try_from(after.as_millis()).unwrap_or(u64::MAX);
+        response.headers_mut().insert("x-retry-after", HeaderValue::from(millis));
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(millis.div_ceil(1000)));
+    }
+    response
+}
+
+/// The page of a gateway that got no answer from the service.
+async fn gateway(request: Request, status: u16) -> Response {
+    drain(request.into_body()).await;
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let (code, message) = match status.as_u16() {
+        504 => ("D504TO", "timeout"),
+        503 => ("ServiceUnavailable", "service unavailable"),
+        502 => ("D502BG", "bad gateway"),
+        _ => ("InternalError", "internal error"),
+    };
+    let title = format!("{} {}", status.as_u16(), status.canonical_reason().unwrap_or_default());
+    let page = format!(
+        "<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n\
+         <hr><center>gateway</center>\r\n</body>\r\n</html>\r\n"
+    );
+    let headers = [("content-type", "text/html"), ("x-ca-error-code", code), ("x-ca-error-message", message)];
+    (status, headers, page).into_response()
+}
+
+/// Reads until half of what the request announces has come.
+async fn read_half(request: Request) {
+    let mut left = announced(request.headers()).unwrap_or(0) / 2;
+    let mut body = request.into_body().into_data_stream();
+    while left > 0 {
+        match tokio::time::timeout(HELD_FOR, body.next()).await {
+            Ok(Some(Ok(piece))) => left = left.saturating_sub(piece.len() as u64),
+            _ => return,
+        }
+    }
+}
+
+/// The request as if it had ended, and had been announced, at its half. The rest is read and thrown away.
+fn first_half(request: Request) -> Request {
+    let (mut parts, body) = request.into_parts();
+    let half = announced(&parts.headers).unwrap_or(0) / 2;
+    parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(half));
+    let keep = stream::unfold((body.into_data_stream(), half), |(mut body, left)| async move {
+        if left == 0 {
+            while let Some(Ok(_)) = body.next().await {}
+            return None;
+        }
+        let piece = body.next().await?;
+        let want = usize::try_from(left).unwrap_or(usize::MAX);
+        let piece = piece.map(|piece| piece.slice(..piece.len().min(want)));
+        let left = left - piece.as_ref().map_or(left, |piece| piece.len() as u64);
+        Some((piece, (body, left)))
+    });
+    Request::from_parts(parts, Body::from_stream(keep.fuse()))
 }
 
 async fn refuse_with(request: Request, error: ApiError, is_data: bool) -> Response {

@@ -71,7 +71,8 @@ pub fn tell_delete(c: &Connection, entry: &Entry) -> ApiResult<()> {
 }
 
 fn append(c: &Connection, op: Op, entry: &Entry, file: &Value) -> ApiResult<()> {
-    let sql = "INSERT INTO feed (drive, op, file_id, file_json) VALUES (?1, ?2, ?3, ?4)";
+    let sql = "INSERT INTO feed (drive, op, file_id, file_json, at)
+        VALUES (?1, ?2, ?3, ?4, CAST(unixepoch('subsec') * 1000 AS INTEGER))";
     c.prepare_cached(sql)?.execute(params![entry.drive, op.name(), entry.file_id, file.to_string()])?;
     Ok(())
 }
@@ -97,18 +98,25 @@ pub fn position(c: &Connection, epoch: &str, drive: i64, cursor: &str) -> ApiRes
     if (0..=last(c)?).contains(&seq) { Ok(seq) } else { Err(unknown()) }
 }
 
-/// Whether a drive's log has items after a position.
-pub fn has_more(c: &Connection, drive: i64, after: i64) -> ApiResult<bool> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM feed WHERE drive = ?1 AND seq > ?2)";
-    Ok(c.prepare_cached(sql)?.query_row(params![drive, after], |row| row.get(0))?)
+/// The position before the first item that is newer than `limit_ms`.
+pub fn told_until(c: &Connection, drive: i64, limit_ms: i64) -> ApiResult<i64> {
+    let sql = "SELECT min(seq) - 1 FROM feed WHERE drive = ?1 AND at > ?2";
+    let until: Option<i64> = c.prepare_cached(sql)?.query_row(params![drive, limit_ms], |row| row.get(0))?;
+    Ok(until.unwrap_or(i64::MAX))
 }
 
-/// Items after a position, and the position after them.
-pub fn items(c: &Connection, drive: i64, after: i64, limit: u64) -> ApiResult<(Vec<Value>, i64)> {
-    let sql =
-        "SELECT seq, op, file_id, file_json FROM feed WHERE drive = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3";
+/// Whether a drive's log has items after a position, up to another.
+pub fn has_more(c: &Connection, drive: i64, after: i64, until: i64) -> ApiResult<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM feed WHERE drive = ?1 AND seq > ?2 AND seq <= ?3)";
+    Ok(c.prepare_cached(sql)?.query_row(params![drive, after, until], |row| row.get(0))?)
+}
+
+/// Items after a position up to another, and the position after them.
+pub fn items(c: &Connection, drive: i64, after: i64, until: i64, limit: u64) -> ApiResult<(Vec<Value>, i64)> {
+    let sql = "SELECT seq, op, file_id, file_json FROM feed WHERE drive = ?1 AND seq > ?2 AND seq <= ?4
+         ORDER BY seq LIMIT ?3";
     let mut statement = c.prepare_cached(sql)?;
-    let mut rows = statement.query(params![drive, after, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+    let mut rows = statement.query(params![drive, after, i64::try_from(limit).unwrap_or(i64::MAX), until])?;
     let (mut items, mut at) = (Vec::new(), after);
     while let Some(row) = rows.next()? {
         at = row.get(0)?;

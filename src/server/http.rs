@@ -5,6 +5,7 @@
 //! deadlines where they are read. A response that carries [`Cut`] is not sent: the connection closes instead.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,10 +59,10 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, shutdown: Ca
         };
         match accepted {
             None => break,
-            Some(Ok((stream, _))) => {
+            Some(Ok((stream, peer))) => {
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 connections.spawn(async move {
-                    connection(stream, router, shutdown).await;
+                    connection(stream, peer, router, shutdown).await;
                     drop(permit);
                 });
             }
@@ -74,10 +75,11 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, shutdown: Ca
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, router: Router, shutdown: CancellationToken) {
+async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
     let _ = stream.set_nodelay(true);
     let handler = TowerToHyperService::new(router);
-    let service = service_fn(move |request: hyper::Request<Incoming>| {
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
         let reply = handler.call(request);
         async move {
             match reply.await {

@@ -59,6 +59,8 @@ pub const MIGRATIONS: &[&str] = &[
     CREATE INDEX task_finished ON task (finished_at) WHERE finished_at IS NOT NULL;",
     // Contents that are old are found without looking at all.
     "CREATE INDEX revision_created ON revision (created_at);",
+    // The feed knows when, by the system's clock, so that it can be told late.
+    "ALTER TABLE feed ADD COLUMN at INTEGER NOT NULL DEFAULT 0;",
 ];
 
 /// The format of a store to which every step was applied.

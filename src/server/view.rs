@@ -151,13 +151,28 @@ fn describe_content(
         (fields.exif, "image_media_metadata", &content.image_json),
         (fields.video, "video_media_metadata", &content.video_json),
     ] {
-        if let (true, Some(json)) = (wanted, json) {
-            let value =
-                serde_json::from_str(json).map_err(|e| ApiError::internal("read stored metadata", e))?;
-            set(key, value);
+        let by_hand = file.remove(key);
+        if !wanted {
+            continue;
+        }
+        let derived = json.as_deref().map(serde_json::from_str).transpose();
+        let derived = derived.map_err(|e| ApiError::internal("read stored metadata", e))?;
+        if let Some(value) = merged(derived, by_hand) {
+            file.insert(key.to_owned(), value);
         }
     }
     Ok(())
+}
+
+/// What was derived from the bytes, with what an administrator has set over it.
+fn merged(derived: Option<Value>, by_hand: Option<Value>) -> Option<Value> {
+    match (derived, by_hand) {
+        (Some(Value::Object(mut derived)), Some(Value::Object(by_hand))) => {
+            derived.extend(by_hand);
+            Some(Value::Object(derived))
+        }
+        (derived, by_hand) => by_hand.or(derived),
+    }
 }
 
 fn describe_place(

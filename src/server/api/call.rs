@@ -1,12 +1,15 @@
 //! One request as a handler sees it: who calls, with which arguments, on which service.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::super::Service;
 use super::super::account::{Caller, DriveFacts};
-use super::super::reply::{ApiError, ApiResult};
+use super::super::clock::iso;
+use super::super::fault::Quirk;
+use super::super::reply::{ApiError, ApiResult, Reply};
 use super::args::{Args, drive_number};
 use super::proof::ProofSeed;
 
@@ -20,12 +23,51 @@ pub struct Call {
     pub args: Args,
     /// What the access token makes of a proof of possession.
     pub proof: ProofSeed,
+    /// What is ordered to go wrong with it.
+    pub quirk: Option<Quirk>,
 }
 
 impl Call {
     /// The same caller's call with other arguments: a child of a batch.
     pub fn child(&self, args: Args) -> Call {
-        Call { service: self.service.clone(), caller: self.caller.clone(), args, proof: self.proof }
+        Call {
+            service: self.service.clone(),
+            caller: self.caller.clone(),
+            args,
+            proof: self.proof,
+            quirk: self.quirk,
+        }
+    }
+
+    /// So long before now, in milliseconds since 1970.
+    pub fn ago(&self, by: Duration) -> i64 {
+        self.service.clock.now_ms().saturating_sub(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// What is ordered to be refused that usually is not.
+    pub fn refuse(&self) -> ApiResult<()> {
+        match self.quirk {
+            Some(Quirk::NoParallel) if self.args.flag("parallel_upload")? => Err(ApiError::new(
+                400,
+                "InvalidParameterNotSupported.ParallelUpload",
+                "The input parameter parallel_upload is not supported.",
+            )),
+            Some(Quirk::SizeRequired) if self.args.text("type")? == Some("file") => {
+                self.args.number("size")?.map(|_| ()).ok_or_else(|| ApiError::missing("size"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A reply as it is ordered to look: without what was made too recently.
+    pub fn blur(&self, mut reply: Reply) -> Reply {
+        let Some(Quirk::Stale(by)) = self.quirk else { return reply };
+        let limit = iso(self.ago(by));
+        let items = reply.body.as_mut().and_then(|body| body.get_mut("items")?.as_array_mut());
+        if let Some(items) = items {
+            items.retain(|item| item["created_at"].as_str().is_none_or(|at| at <= limit.as_str()));
+        }
+        reply
     }
 
     /// `drive_id`, as text or number, of a drive that exists and that the caller may use.

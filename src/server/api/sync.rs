@@ -4,6 +4,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::super::entry;
+use super::super::fault::Quirk;
 use super::super::feed;
 use super::super::reply::{ApiResult, Reply};
 use super::call::Call;
@@ -29,14 +30,18 @@ pub fn list_delta(call: &Call) -> ApiResult<Reply> {
     service.store.read(|c| {
         let root = sync_root(c, drive, root)?;
         let after = if cursor.is_empty() { 0 } else { feed::position(c, &service.epoch, drive, cursor)? };
-        let (mut items, at) = feed::items(c, drive, after, limit)?;
+        let until = match call.quirk {
+            Some(Quirk::Delayed(by)) => feed::told_until(c, drive, call.ago(by))?,
+            _ => i64::MAX,
+        };
+        let (mut items, at) = feed::items(c, drive, after, until, limit)?;
         if let Some(root) = root {
             let inside: Vec<bool> =
                 items.iter().map(|item| is_inside(c, drive, root, item)).collect::<ApiResult<_>>()?;
             let mut inside = inside.into_iter();
             items.retain(|_| inside.next().unwrap_or(true));
         }
-        let has_more = feed::has_more(c, drive, at)?;
+        let has_more = feed::has_more(c, drive, at, until)?;
         Ok(Reply::ok(json!({
             "items": items,
             "has_more": has_more,
