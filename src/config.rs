@@ -91,6 +91,62 @@ impl Word for Switch {
     const WORDS: &'static [(&'static str, Self)] = &[("on", Self::On), ("off", Self::Off)];
 }
 
+/// What close waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WriteMode {
+    /// The drive has the file.
+    #[default]
+    Through,
+    /// The local disk has it, journal included; the drive gets it in the background.
+    Back,
+}
+
+impl Word for WriteMode {
+    const WORDS: &'static [(&'static str, Self)] = &[("through", Self::Through), ("back", Self::Back)];
+}
+
+/// Whether the drive is asked for bytes it has already (pds-api.md 8.8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rapid {
+    /// Where that costs nothing: files of one part, and those that are sent when they are closed.
+    #[default]
+    Auto,
+    /// Never: the hash of a file is not told before its bytes.
+    Off,
+    /// For every file, which is sent only when it is closed, because its hash is not known before.
+    Always,
+}
+
+impl Word for Rapid {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("off", Self::Off), ("always", Self::Always)];
+}
+
+/// What happens to a file that someone else changed on the drive while it was written here.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnConflict {
+    /// Both are kept: ours under a name that says so.
+    #[default]
+    Keep,
+    /// Ours stays on this machine, and its close fails with ESTALE.
+    Fail,
+}
+
+impl Word for OnConflict {
+    const WORDS: &'static [(&'static str, Self)] = &[("keep", Self::Keep), ("fail", Self::Fail)];
+}
+
+/// How what is written reaches the drive.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct WritePolicy {
+    /// What close waits for.
+    pub mode: WriteMode,
+    /// Whether the drive is asked for bytes it has already.
+    pub rapid: Rapid,
+    /// What a conflict leads to.
+    pub on_conflict: OnConflict,
+}
+
 /// Whether extended attributes are served (users-want.md C).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XattrMode {
@@ -258,6 +314,8 @@ pub struct FsOptions {
     pub memory_bytes: u64,
     /// What fsync waits for.
     pub fsync: Fsync,
+    /// How what is written reaches the drive.
+    pub write: WritePolicy,
     /// Where a deleted file goes.
     pub delete: DeletePolicy,
     /// Whether extended attributes are served.

@@ -27,7 +27,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::fs::{FallocateFlags, SeekFrom, fallocate};
@@ -48,6 +48,8 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub struct Content {
     file: Arc<File>,
     path: Mutex<PathBuf>,
+    /// The directory entry at `path` survives a power cut; changed under its lock.
+    place_is_durable: AtomicBool,
     state: RwLock<State>,
     grown: Notify,
     recency: Mutex<Recency>,
@@ -133,6 +135,7 @@ impl Content {
         Content {
             file: Arc::new(file),
             path: Mutex::new(path.to_owned()),
+            place_is_durable: AtomicBool::new(false),
             state: RwLock::new(State { present, backed_len, dirty, generation: 0, changes: 0, lent: 0 }),
             grown: Notify::new(),
             recency: Mutex::default(),
@@ -414,12 +417,20 @@ impl Content {
         lock(&self.path).clone()
     }
 
-    /// Makes content durable on the local disk.
+    /// Makes content durable on the local disk, and where it is.
     ///
     /// # Errors
     /// The local disk fails.
     pub fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|error| Error::io("sync the local disk", error))
+        let failed = |error| Error::io("sync the local disk", error);
+        self.file.sync_data().map_err(failed)?;
+        let path = lock(&self.path);
+        if !self.place_is_durable.load(Ordering::Relaxed) {
+            let dir = path.parent().unwrap_or(Path::new("/"));
+            File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)?;
+            self.place_is_durable.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Gives the local file another place; the open file stays the same.
@@ -427,6 +438,7 @@ impl Content {
         let mut path = lock(&self.path);
         std::fs::rename(&*path, to).map_err(|error| Error::io("move a local content file", error))?;
         to.clone_into(&mut path);
+        self.place_is_durable.store(false, Ordering::Relaxed);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! | `fs.rs` | who is there: lookup, stat, directories, freshness, space |
 //! | [`data`] | bytes: open, read, write, truncate, close |
 //! | [`complete`] | how a draft gets to the drive, conflicts, draining, status |
+//! | [`behind`] | what is sent after close, and again after a failure |
 //! | [`recover`] | what survives this process, and how it goes on |
 //! | [`space`] | space and holes: fallocate, where data begins |
 //! | [`follow`] | what runs beside the requests: the feed, the index, telling the kernel |
@@ -24,6 +25,7 @@
 
 pub mod attr;
 pub mod attributes;
+pub mod behind;
 pub mod body;
 pub mod change;
 pub mod complete;
@@ -61,6 +63,7 @@ use crate::write::journal::Journal;
 use crate::write::{WriteOptions, Writer};
 use attr::Newer;
 use attributes::{Creators, Flats};
+use behind::Behind;
 use body::Body;
 use follow::Follower;
 use handle::{DirHandle, Handles};
@@ -112,8 +115,9 @@ pub struct DriveFs {
     creators: Creators,
     follower: Follower,
     flats: Flats,
-    journal: Journal,
-    /// Drafts of an earlier run that are not on the drive yet.
+    journal: Arc<Journal>,
+    behind: Behind,
+    /// Drafts of an earlier run that are not in the tree.
     recovering: Mutex<Vec<Recovering>>,
     tasks: TaskTracker,
     runtime: tokio::runtime::Handle,
@@ -128,7 +132,7 @@ impl DriveFs {
     pub fn open(pds: Pds, options: FsOptions, runtime: tokio::runtime::Handle) -> Result<Arc<Self>> {
         let limits = Limits { cache_bytes: options.cache_bytes, min_free: options.min_free };
         let store = Arc::new(Store::open(&options.cache_dir, &options.state_dir, limits)?);
-        let journal = Journal::open(&options.state_dir)?;
+        let journal = Arc::new(Journal::open(&options.state_dir)?);
         let recorded = journal.entries()?;
         store.sweep(&recorded.iter().map(|entry| entry.content_file.clone()).collect())?;
         let tree = Tree::open(Index::open(&options.state_dir)?)?;
@@ -139,10 +143,12 @@ impl DriveFs {
             part_bytes: options.part_bytes,
             upload_concurrency: options.upload_concurrency,
             transfers: options.transfers * options.upload_concurrency,
+            rapid: options.write.rapid,
         };
         Ok(Arc::new(DriveFs {
             reader: Reader::new(pds.clone(), Arc::clone(&store), budget.clone(), patience, runtime.clone()),
-            writer: Writer::new(pds.clone(), write_options, budget, runtime.clone()),
+            writer: Writer::new(pds.clone(), write_options, budget, Arc::clone(&journal), runtime.clone()),
+            behind: Behind::new(options.transfers),
             pds,
             options,
             feed: Feed::new(tree.cursor().as_deref()),
@@ -183,7 +189,9 @@ impl DriveFs {
         }
         *self.space.lock().await = Some((Instant::now(), drive));
         self.feed.refresh(&self.pds, &self.tree, Duration::ZERO).await?;
-        self.load(ROOT).await
+        self.load(ROOT).await?;
+        self.adopt_known();
+        Ok(())
     }
 
     /// The runtime that tasks of this filesystem run on.
@@ -266,6 +274,7 @@ impl DriveFs {
         }
         self.tree.apply_listing(dir, files, asked, Instant::now());
         self.save_soon();
+        self.adopt_into(dir, &id);
         Ok(())
     }
 

@@ -136,8 +136,7 @@
 //!
 //! Not there yet, and meant to fit in without moving anything: the listings across mounts (they start empty
 //! now), telling the kernel of remote changes (it asks again after `--attr-timeout`), modes and
-//! owners on the drive (kept while mounted), continuing an upload of an earlier run in its middle (it is sent
-//! again from the local copy), and closing before the drive has everything.
+//! owners on the drive (kept while mounted).
 
 pub mod budget;
 pub mod cli;

@@ -31,6 +31,7 @@ mod failure;
 mod lease;
 mod metadata;
 pub mod model;
+mod rate;
 mod retry;
 mod thumbnail;
 mod transport;
@@ -80,6 +81,8 @@ pub struct PdsOptions {
     pub retries: u32,
     /// How many metadata requests, and how many data requests, may be under way at once. At least 1.
     pub connections: usize,
+    /// Bytes per second that all parts together may take; 0 is no limit.
+    pub upload_rate: u64,
 }
 
 impl PdsOptions {
@@ -94,6 +97,7 @@ impl PdsOptions {
             connect_timeout: Duration::from_secs(10),
             retries: 10,
             connections: 16,
+            upload_rate: 0,
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod journal;
 pub mod shard;
 pub mod upload;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, Semaphore, watch};
@@ -25,12 +26,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::Budget;
+use crate::config::Rapid;
 use crate::content::extents::ExtentSet;
 use crate::content::{Content, lock};
 use crate::error::{Error, Kind, Result};
 use crate::pds::model::{File, FileId};
 use crate::pds::{CreateFile, NewAttributes, PartBody, Pds};
-use upload::{Action, Event, Habits, Outcome, Upload, View};
+use journal::Journal;
+use upload::{Action, Event, Habits, Mark, Outcome, Upload, View};
 
 /// Memory one part under way may hold: two buffers of the sender.
 const SEND_BUFFER_BYTES: u64 = 2 * 1024 * 1024;
@@ -44,6 +47,8 @@ pub struct WriteOptions {
     pub upload_concurrency: usize,
     /// Parts of all files under way at once, 1..=256.
     pub transfers: usize,
+    /// Whether the drive is asked for bytes it has already.
+    pub rapid: Rapid,
 }
 
 /// Everything drafts share.
@@ -51,6 +56,7 @@ pub struct Writer {
     pds: Pds,
     options: WriteOptions,
     budget: Budget,
+    journal: Arc<Journal>,
     sending: Semaphore,
     hashing: Semaphore,
     habits: Mutex<Habits>,
@@ -85,6 +91,9 @@ pub struct Settled {
 pub struct Draft {
     content: Arc<Content>,
     state: Mutex<State>,
+    is_resumed: bool,
+    /// It is in the journal, which is to hear of its upload.
+    recorded: AtomicBool,
     changed: Notify,
     settled: watch::Sender<Settled>,
     stop: CancellationToken,
@@ -107,6 +116,8 @@ struct State {
     retry: bool,
     /// Who has the name, after that kept it from being completed.
     rival: Option<FileId>,
+    /// The open upload.
+    mark: Option<Mark>,
 }
 
 /// A draft at one moment, for the journal.
@@ -120,6 +131,8 @@ pub struct Snapshot {
     pub present: ExtentSet,
     /// Where it belongs.
     pub placement: Placement,
+    /// The open upload.
+    pub mark: Option<Mark>,
 }
 
 impl Writer {
@@ -128,12 +141,14 @@ impl Writer {
         pds: Pds,
         options: WriteOptions,
         budget: Budget,
+        journal: Arc<Journal>,
         runtime: tokio::runtime::Handle,
     ) -> Arc<Self> {
         Arc::new(Writer {
             pds,
             options,
             budget,
+            journal,
             sending: Semaphore::new(options.transfers.clamp(1, 256)),
             hashing: Semaphore::new(2),
             habits: Mutex::default(),
@@ -145,9 +160,21 @@ impl Writer {
 
     /// A draft over `content`, `size` bytes long, and the task that will upload it.
     pub fn begin(self: &Arc<Self>, content: Arc<Content>, size: u64, placement: Placement) -> Arc<Draft> {
+        self.resume(content, size, placement, None)
+    }
+
+    /// As [`Writer::begin`]; the upload goes on where an earlier run left it.
+    pub fn resume(
+        self: &Arc<Self>,
+        content: Arc<Content>,
+        size: u64,
+        placement: Placement,
+        mark: Option<Mark>,
+    ) -> Arc<Draft> {
         let streaming = content.backed_len() == 0 && size == 0;
         let draft = Arc::new(Draft {
             content,
+            is_resumed: mark.is_some(),
             state: Mutex::new(State {
                 size,
                 version: 1,
@@ -159,7 +186,9 @@ impl Writer {
                 retired: false,
                 retry: false,
                 rival: None,
+                mark,
             }),
+            recorded: AtomicBool::new(false),
             changed: Notify::new(),
             settled: watch::Sender::new(Settled::default()),
             stop: self.stop.child_token(),
@@ -280,7 +309,23 @@ impl Draft {
             backed_len: self.content.backed_len(),
             present: self.content.present(),
             placement: state.placement.clone(),
+            mark: state.mark.clone(),
         }
+    }
+
+    /// Whether its upload was begun by an earlier run.
+    pub fn is_resumed(&self) -> bool {
+        self.is_resumed
+    }
+
+    /// Whether it is in the journal.
+    pub fn is_recorded(&self) -> bool {
+        self.recorded.load(Ordering::Relaxed)
+    }
+
+    /// It is about to be written to the journal, or was struck out. Says whether it was there before.
+    pub fn set_recorded(&self, recorded: bool) -> bool {
+        self.recorded.swap(recorded, Ordering::Relaxed)
     }
 
     /// Who has the name, after that kept it from being completed.
@@ -407,8 +452,12 @@ struct Runner {
 
 impl Runner {
     fn new(writer: Arc<Writer>, draft: Arc<Draft>) -> Self {
-        let habits = *lock(&writer.habits);
-        let upload = Upload::new(writer.options.part_bytes, writer.options.upload_concurrency, habits);
+        let (habits, options) = (*lock(&writer.habits), writer.options);
+        let upload = Upload::new(options.part_bytes, options.upload_concurrency, habits, options.rapid);
+        let upload = match lock(&draft.state).mark.clone() {
+            Some(mark) => upload.resuming(mark),
+            None => upload,
+        };
         Runner { writer, draft, upload, jobs: JoinSet::new(), completing: 0 }
     }
 
@@ -442,7 +491,7 @@ impl Runner {
             self.upload.retry();
         }
         if self.upload.is_completing() {
-            return Vec::new();
+            return self.upload.verify().into_iter().collect();
         }
         if let Some(offset) = state.changed_from.take()
             && self.upload.rewind(offset)
@@ -462,7 +511,17 @@ impl Runner {
         };
         self.upload.set_base_revision(state.placement.base.as_ref().map(|base| base.revision.clone()));
         let actions = self.upload.step(&view);
-        if actions.iter().any(|action| matches!(action, Action::Complete(..))) {
+        // A create that tells the hash may complete the file, too.
+        let commits = |action: &Action| match action {
+            Action::Complete(..) => true,
+            Action::Create { content_hash, .. } => content_hash.is_some(),
+            Action::Hash { .. }
+            | Action::Urls(..)
+            | Action::Send { .. }
+            | Action::List(_)
+            | Action::Verify(..) => false,
+        };
+        if actions.iter().any(commits) {
             self.completing = state.version;
         }
         state.sent_bytes = self.upload.sent_bytes();
@@ -471,6 +530,7 @@ impl Runner {
 
     fn follow(&mut self, outcome: Outcome) {
         *lock(&self.writer.habits) = self.upload.habits();
+        self.note_mark();
         match outcome {
             Outcome::Continue => {}
             Outcome::Restart => self.jobs = JoinSet::new(),
@@ -486,6 +546,24 @@ impl Runner {
                 drop(state);
                 tracing::warn!(%error, "an upload failed; its data is kept here");
                 self.draft.settled.send_modify(|settled| settled.failed = Some((version, error)));
+            }
+        }
+    }
+
+    /// The journal keeps the open upload of a recorded draft, so that the next run can go on with it.
+    fn note_mark(&self) {
+        let mark = self.upload.mark();
+        let mut state = lock(&self.draft.state);
+        if state.mark == mark {
+            return;
+        }
+        state.mark.clone_from(&mark);
+        drop(state);
+        if let Some(mark) = mark.filter(|_| self.draft.is_recorded()) {
+            let name = self.draft.content.file_name();
+            let noted = tokio::task::block_in_place(|| self.writer.journal.note_upload(&name, &mark));
+            if let Err(error) = noted {
+                tracing::debug!(%error, "an upload is not in the journal; after a crash it starts again");
             }
         }
     }
@@ -515,8 +593,8 @@ impl Runner {
                     Event::Hashed(job, hashed.unwrap_or_else(|error| Err(Error::io("hash", error.into()))))
                 });
             }
-            Action::Create { parallel, size, parts } => {
-                let request = self.create_request(parallel, size, parts);
+            Action::Create { parallel, size, content_hash, parts } => {
+                let request = CreateFile { content_hash, ..self.create_request(parallel, size, parts) };
                 self.spawn(async move { Event::Created(writer.pds.create_file(&request).await) });
             }
             Action::Urls(key, parts) => {
@@ -536,6 +614,9 @@ impl Runner {
             }
             Action::Complete(key, expect) => {
                 self.spawn(async move { Event::Completed(writer.pds.complete(&key, expect).await) });
+            }
+            Action::Verify(file, expect) => {
+                self.spawn(async move { Event::Completed(writer.pds.verify(&file, expect).await) });
             }
         }
     }

@@ -2,14 +2,21 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "recovery/behind.rs"]
+mod behind;
+#[path = "recovery/rapid.rs"]
+mod rapid;
+#[path = "recovery/resume.rs"]
+mod resume;
+
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use pdsfs::config::{
-    DEFAULT_CACHE_BYTES, DEFAULT_MEMORY_BYTES, DeletePolicy, FsOptions, Fsync, MinFree, XattrList, XattrMode,
-    XattrReadonly,
+    DEFAULT_CACHE_BYTES, DEFAULT_MEMORY_BYTES, DeletePolicy, FsOptions, Fsync, MinFree, OnConflict, Rapid,
+    WriteMode, WritePolicy, XattrList, XattrMode, XattrReadonly,
 };
 use pdsfs::error::Kind;
 use pdsfs::fs::data::OpenMode;
@@ -17,7 +24,7 @@ use pdsfs::fs::{Caller, DriveFs};
 use pdsfs::pds::model::{DriveId, File, FileId};
 use pdsfs::pds::{Credentials, Pds, PdsOptions, Secret};
 use pdsfs::server::{Fault, FaultAction, Server, ServerOptions};
-use pdsfs::tree::ROOT;
+use pdsfs::tree::{Ino, ROOT};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -34,28 +41,75 @@ struct Bed {
 
 impl Bed {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let server = Server::start(ServerOptions::new(dir.path().join("data"))).unwrap();
+        Self::over(tempfile::tempdir().unwrap(), |_| {})
+    }
+
+    fn over(dir: TempDir, change: impl FnOnce(&mut ServerOptions)) -> Self {
+        let mut options = ServerOptions::new(dir.path().join("data"));
+        change(&mut options);
+        let server = Server::start(options).unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         Bed { server, dir, runtime }
     }
 
     fn pds(&self) -> Pds {
+        Pds::new(self.pds_options()).unwrap()
+    }
+
+    fn pds_options(&self) -> PdsOptions {
         let token = Credentials::Token(Secret::from(self.server.access_token()));
-        let options = PdsOptions {
+        PdsOptions {
             op_timeout: Duration::from_secs(5),
             retries: 2,
             ..PdsOptions::new(self.server.url(), DriveId::from(self.server.drive_id()), token)
-        };
-        Pds::new(options).unwrap()
+        }
     }
 
     /// A filesystem over the drive, as a mount starts it.
     fn fs(&self) -> Arc<DriveFs> {
-        let fs = DriveFs::open(self.pds(), options(self.dir.path()), self.runtime.handle().clone()).unwrap();
+        self.fs_with(WritePolicy::default())
+    }
+
+    fn fs_with(&self, write: WritePolicy) -> Arc<DriveFs> {
+        let options = FsOptions { write, ..options(self.dir.path()) };
+        let fs = DriveFs::open(self.pds(), options, self.runtime.handle().clone()).unwrap();
         self.runtime.block_on(fs.check()).unwrap();
         fs
+    }
+
+    /// Writes a file and closes it.
+    fn put(&self, fs: &Arc<DriveFs>, name: &str, bytes: &[u8]) -> Result<(), Kind> {
+        let handle = self.write(fs, name, bytes);
+        let closed = self.runtime.block_on(fs.flush(handle, ME)).map_err(|error| error.kind());
+        fs.release(handle);
+        closed
+    }
+
+    /// Reads a file of a folder as a program does.
+    fn read(&self, fs: &Arc<DriveFs>, folder: Ino, name: &str) -> Vec<u8> {
+        self.runtime.block_on(async {
+            let stat = fs.lookup(folder, OsStr::new(name)).await.unwrap();
+            let mode = OpenMode { write: false, ..NEW };
+            let handle = fs.open_file(stat.node.ino, mode, ME).await.unwrap().handle;
+            let size = stat.newer.map_or_else(|| stat.node.size, |newer| newer.size);
+            let mut bytes = Vec::new();
+            while (bytes.len() as u64) < size {
+                bytes.extend(fs.read(handle, bytes.len() as u64, 1 << 20).await.unwrap().bytes);
+            }
+            fs.release(handle);
+            bytes
+        })
+    }
+
+    /// Waits until `done`, which must come to pass.
+    #[track_caller]
+    fn soon(&self, what: &str, done: impl Fn() -> bool) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while !done() {
+            assert!(Instant::now() < until, "never: {what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Ends a filesystem the way a killed process ends: nothing is brought to the drive any more.
@@ -99,6 +153,7 @@ fn options(dir: &Path) -> FsOptions {
         op_timeout: Duration::from_secs(5),
         memory_bytes: DEFAULT_MEMORY_BYTES,
         fsync: Fsync::Local,
+        write: WritePolicy::default(),
         delete: DeletePolicy::Recycle,
         xattr: XattrMode::On,
         xattr_list: XattrList::Auto,
@@ -163,10 +218,10 @@ fn a_failed_close_keeps_the_data_and_the_next_mount_brings_it_home() {
     bed.kill(fs);
 
     let fs = bed.fs();
-    assert_eq!(fs.status().recovering[0].path, "full");
+    assert_eq!(fs.status().uploads[0].path, "full");
     assert!(bed.recover(&fs).is_empty());
     assert_eq!(bed.files()[0].crc64, Some(crc64(&bytes)));
-    assert!(fs.status().recovering.is_empty());
+    assert!(fs.status().uploads.is_empty());
 }
 
 #[test]

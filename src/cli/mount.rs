@@ -124,6 +124,7 @@ fn connect(args: &MountArgs, source: &Source) -> Result<(Pds, Option<Server>), F
         connect_timeout: network.connect_timeout,
         retries: network.retries,
         connections: network.connections,
+        upload_rate: args.write.bwlimit,
     })?;
     Ok((pds, server))
 }

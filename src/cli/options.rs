@@ -14,7 +14,7 @@ use crate::config::paths::{self, Base};
 use crate::config::value::{duration, min_free, show_bytes, size, umask};
 use crate::config::{
     self, DeletePolicy, Exit, Failure, FsOptions, Fsync, LogLevel, MAX_PARALLEL, MinFree, MountOptions,
-    Switch, XattrList, XattrMode, XattrReadonly,
+    OnConflict, Rapid, Switch, WriteMode, WritePolicy, XattrList, XattrMode, XattrReadonly,
 };
 use crate::mount::Plan;
 
@@ -132,6 +132,23 @@ pub struct CacheFlags {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Write")]
 pub struct WriteFlags {
+    /// What close waits for: the drive, or the local disk (the drive follows, retried for as long as it takes)
+    #[arg(long, value_name = "MODE", default_value = "through", value_parser = word::<WriteMode>())]
+    #[arg(env = "PDSFS_WRITE_MODE")]
+    pub write_mode: WriteMode,
+    /// Bytes that the drive has already are not sent: where asking costs nothing (files of one part), never, or
+    /// always (large files are then sent when they are closed)
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = word::<Rapid>())]
+    #[arg(env = "PDSFS_RAPID")]
+    pub rapid: Rapid,
+    /// What happens when someone else changed a file meanwhile: keep both, or fail
+    #[arg(long, value_name = "RULE", default_value = "keep", value_parser = word::<OnConflict>())]
+    #[arg(env = "PDSFS_ON_CONFLICT")]
+    pub on_conflict: OnConflict,
+    /// Bytes per second that all uploads together may take; 0 is no limit
+    #[arg(long, value_name = "SIZE", default_value = "0", value_parser = size)]
+    #[arg(env = "PDSFS_BWLIMIT")]
+    pub bwlimit: u64,
     /// Bytes per uploaded part: a multiple of 64, from 100 KiB to 5 GiB
     #[arg(long, value_name = "SIZE", default_value = "16MiB", value_parser = part_size)]
     #[arg(env = "PDSFS_PART_SIZE")]
@@ -410,6 +427,11 @@ impl MountArgs {
             op_timeout: self.network.op_timeout,
             memory_bytes: self.cache.memory_limit,
             fsync: self.write.fsync,
+            write: WritePolicy {
+                mode: self.write.write_mode,
+                rapid: self.write.rapid,
+                on_conflict: self.write.on_conflict,
+            },
             delete: self.write.trash,
             xattr: self.metadata.xattr,
             xattr_list: self.metadata.xattr_list,

@@ -246,6 +246,16 @@ impl Store {
         Ok(Arc::new(Content::reopen(&self.drafts_dir.join(file_name), present, backed_len, true)?))
     }
 
+    /// Makes a draft of an earlier run anew from all of its bytes, whatever its local file has.
+    ///
+    /// # Errors
+    /// The local disk refuses.
+    pub fn restore(&self, file_name: &str, bytes: &[u8]) -> Result<Arc<Content>> {
+        let content = Content::create(&self.drafts_dir.join(file_name), 0, true)?;
+        content.write_at(bytes, 0)?;
+        Ok(Arc::new(content))
+    }
+
     /// Deletes the drafts of an earlier run that nobody was promised anything about: all but `kept`.
     ///
     /// # Errors

@@ -33,8 +33,8 @@ pub struct Body {
     pub ino: Ino,
     /// Held while the body is being completed.
     pub completing: AsyncMutex<()>,
-    /// The draft is in the journal, which must hear of changes of its name and times.
-    pub recorded: AtomicBool,
+    /// A task is about to bring it to the drive: what is written until it begins is included.
+    pub queued: AtomicBool,
     /// The last open went past the kernel's cache, which has pages of an earlier revision.
     pub past_cache: AtomicBool,
     state: Mutex<State>,
@@ -75,6 +75,11 @@ impl Body {
         Self::new(ino, Stage::Draft { draft, base: None })
     }
 
+    /// The content of a draft of an earlier run.
+    pub fn resumed(ino: Ino, draft: Arc<Draft>, base: Option<Arc<Remote>>) -> Arc<Self> {
+        Self::new(ino, Stage::Draft { draft, base })
+    }
+
     fn new(ino: Ino, stage: Stage) -> Arc<Self> {
         let state = State {
             stage,
@@ -85,7 +90,7 @@ impl Body {
         Arc::new(Body {
             ino,
             completing: AsyncMutex::new(()),
-            recorded: AtomicBool::new(false),
+            queued: AtomicBool::new(false),
             past_cache: AtomicBool::new(false),
             state: Mutex::new(state),
         })

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::DriveFs;
 use super::attr::format_time;
 use super::body::{Body, Stage};
+use crate::config::OnConflict;
 use crate::content::lock;
 use crate::error::{Error, Kind, Result};
 use crate::pds::model::File;
@@ -120,7 +121,8 @@ impl DriveFs {
             }
             let placement = draft.placement();
             // Names are checked when an upload begins, which may be long ago.
-            let check_name = placement.base.is_none() && draft.size() > self.options.part_bytes;
+            let check_name =
+                placement.base.is_none() && (draft.size() > self.options.part_bytes || draft.is_resumed());
             match draft.finish().await {
                 Ok(file) => {
                     let stays =
@@ -134,6 +136,7 @@ impl DriveFs {
                     if let Some(file) = self.same_as_rival(draft).await? {
                         return Ok(file);
                     }
+                    self.may_keep_both()?;
                     self.give_conflict_name(draft);
                     draft.retry();
                 }
@@ -156,6 +159,7 @@ impl DriveFs {
                 if let Some(file) = self.accept_if_same(now, draft).await? {
                     return Ok(Some(file));
                 }
+                self.may_keep_both()?;
                 self.give_conflict_name(draft);
                 detach(draft);
             }
@@ -201,6 +205,16 @@ impl DriveFs {
         Ok(Some(file))
     }
 
+    fn may_keep_both(&self) -> Result<()> {
+        match self.options.write.on_conflict {
+            OnConflict::Keep => Ok(()),
+            OnConflict::Fail => {
+                let theirs = "someone else changed it on the drive meanwhile; what was written here is kept";
+                Err(Error::new(Kind::Stale, "complete", theirs))
+            }
+        }
+    }
+
     fn give_conflict_name(&self, draft: &Draft) {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let now = jiff::Zoned::now().strftime("%Y-%m-%d %H.%M.%S").to_string();
@@ -231,7 +245,7 @@ impl DriveFs {
         self.tree.publish(ino, Arc::clone(&file));
         self.creators.renew(ino);
         if body.settle(&self.store).is_some() {
-            self.strike(body, draft);
+            self.strike(draft);
             tokio::task::block_in_place(|| self.store.trim(file.size));
             self.tree.set_local(ino, |local| local.modified_at = None);
         }
@@ -379,6 +393,7 @@ impl DriveFs {
 
     /// Ends everything that runs for this filesystem. What is dirty stays on the local disk.
     pub async fn stop(&self) {
+        self.behind.stop();
         self.tasks.close();
         self.follower.stop();
         self.reader.stop().await;
@@ -387,7 +402,7 @@ impl DriveFs {
         self.save_index();
     }
 
-    fn dirty_bodies(&self) -> Vec<Arc<Body>> {
+    pub(super) fn dirty_bodies(&self) -> Vec<Arc<Body>> {
         let mut dirty: Vec<Arc<Body>> =
             lock(&self.bodies).values().filter(|body| body.is_dirty()).cloned().collect();
         dirty.retain(|body| self.is_wanted(body.ino));

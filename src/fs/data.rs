@@ -11,7 +11,7 @@ use super::body::{Body, Stage};
 use super::handle::{Close, FileHandle, OnClose, on_close};
 use super::{Caller, DriveFs, Stat, gone};
 use crate::budget::Share;
-use crate::config::Fsync;
+use crate::config::{Fsync, WriteMode};
 use crate::content::lock;
 use crate::error::{Error, Kind, Result};
 use crate::pds::NewAttributes;
@@ -88,21 +88,25 @@ impl DriveFs {
             return Err(Error::new(Kind::IsDirectory, "open", "it is a folder").on(&node.name));
         }
         let (body, keep_cache) = self.body(&node)?;
-        if mode.truncate && mode.write {
-            body.clear(&self.store, &self.writer, || self.placement(ino))?;
+        if mode.truncate
+            && mode.write
+            && let Err(error) = body.clear(&self.store, &self.writer, || self.placement(ino))
+        {
+            self.let_go(&body);
+            return Err(error);
         }
-        let past_cache = self.tree.opens(ino) > 0 && self.handles.has_other_revision(&body);
+        let past_cache = self.tree.opens(ino) > 1 && self.handles.has_other_revision(&body);
         // Once the earlier revision is closed its pages are still there.
         let was_past_cache = body.past_cache.swap(past_cache, Ordering::Relaxed);
         Ok(Opened {
             keep_cache: keep_cache && !mode.truncate && !past_cache && !was_past_cache,
             past_cache,
-            handle: self.add_handle(&node, body, mode, caller),
+            handle: self.add_handle(body, mode, caller),
         })
     }
 
-    fn add_handle(&self, node: &Node, body: Arc<Body>, mode: OpenMode, caller: Caller) -> u64 {
-        self.tree.open_handle(node.ino);
+    /// A handle of a body that is counted as open.
+    fn add_handle(&self, body: Arc<Body>, mode: OpenMode, caller: Caller) -> u64 {
         self.handles.insert_file(FileHandle {
             body,
             opener: if mode.write { thread_group(caller.pid) } else { 0 },
@@ -120,19 +124,26 @@ impl DriveFs {
         MAX_AHEAD_BYTES.min(self.options.cache_bytes / 8)
     }
 
-    /// The body of a node, made when it is not open; and whether it has the content it had before.
+    /// The body of a node, made when it is not open, and counted as open until [`DriveFs::let_go`]: no other may be
+    /// made meanwhile. And whether it has the content it had before.
     fn body(&self, node: &Node) -> Result<(Arc<Body>, bool)> {
         let mut bodies = lock(&self.bodies);
+        // As it is now: a completion may have given it a new revision since the caller looked.
+        let now = self.tree.node(node.ino);
+        let node = now.as_ref().unwrap_or(node);
         if let Some(body) = bodies.get(&node.ino) {
             let unchanged =
                 node.file.as_ref().is_none_or(|file| body.revision().as_ref() == Some(&file.revision));
-            if unchanged || body.is_dirty() {
+            // A draft that the drive has is newer than the node until that hears of it, too.
+            if unchanged || matches!(body.stage(), Stage::Draft { .. }) {
+                self.tree.open_handle(node.ino);
                 return Ok((Arc::clone(body), unchanged));
             }
         }
         let file = node.file.as_ref().ok_or_else(|| gone("open"))?;
         let body = Body::clean(node.ino, self.reader.open(file)?);
         bodies.insert(node.ino, Arc::clone(&body));
+        self.tree.open_handle(node.ino);
         Ok((body, false))
     }
 
@@ -198,7 +209,8 @@ impl DriveFs {
         let body = Body::draft(node.ino, self.writer.begin(content, 0, placement));
         lock(&self.bodies).insert(node.ino, Arc::clone(&body));
         self.creators.note(node.ino, thread_group(caller.pid));
-        let number = self.add_handle(&node, body, mode, caller);
+        self.tree.open_handle(node.ino);
+        let number = self.add_handle(body, mode, caller);
         if let Some(handle) = self.handles.file(number) {
             handle.changed.store(true, Ordering::Relaxed);
         }
@@ -293,40 +305,54 @@ impl DriveFs {
     ///
     /// # Errors
     /// As [`DriveFs::write`] and completing.
-    pub async fn truncate(&self, ino: Ino, size: u64, number: Option<u64>) -> Result<()> {
+    pub async fn truncate(self: &Arc<Self>, ino: Ino, size: u64, number: Option<u64>) -> Result<()> {
         if size > MAX_FILE_BYTES {
             return Err(Error::new(Kind::TooLarge, "truncate", "the drive takes files of at most 48.8 TiB"));
         }
         let handle = number.and_then(|number| self.handles.file(number)).filter(|handle| handle.writable);
-        let body = match &handle {
-            Some(handle) => Arc::clone(&handle.body),
-            None => {
-                let node = self.tree.node(ino).ok_or_else(|| gone("truncate"))?;
-                if node.is_folder() {
-                    return Err(Error::new(Kind::IsDirectory, "truncate", "it is a folder").on(&node.name));
-                }
-                self.body(&node)?.0
+        if let Some(handle) = handle {
+            if self.cut(&handle.body, size)? {
+                handle.changed.store(true, Ordering::Relaxed);
             }
-        };
-        if body.source().1 == size && !matches!(body.stage(), Stage::Draft { .. }) {
             return Ok(());
+        }
+        let node = self.tree.node(ino).ok_or_else(|| gone("truncate"))?;
+        if node.is_folder() {
+            return Err(Error::new(Kind::IsDirectory, "truncate", "it is a folder").on(&node.name));
+        }
+        let body = self.body(&node)?.0;
+        let done = match self.cut(&body, size) {
+            Ok(true) if !self.handles.charge_writers(&body) => self.finish(&body).await,
+            done => done.map(drop),
+        };
+        self.let_go(&body);
+        if done.is_err() && body.is_dirty() {
+            self.send_behind(&body);
+        }
+        done
+    }
+
+    /// Sets the size of a body. Whether that changed anything the drive does not have.
+    fn cut(&self, body: &Arc<Body>, size: u64) -> Result<bool> {
+        let place = || self.placement(body.ino);
+        if body.source().1 == size && !matches!(body.stage(), Stage::Draft { .. }) {
+            return Ok(false);
         }
         if size == 0 {
-            body.clear(&self.store, &self.writer, || self.placement(ino))?;
+            body.clear(&self.store, &self.writer, place)?;
         } else {
             let cut = |draft: &crate::write::Draft| Ok(draft.truncate(size)?.then_some(()));
-            body.change(&self.store, &self.writer, || self.placement(ino), cut)?;
+            body.change(&self.store, &self.writer, place, cut)?;
         }
-        if let Some(handle) = handle {
-            handle.changed.store(true, Ordering::Relaxed);
-            return Ok(());
+        Ok(true)
+    }
+
+    /// What the close that counts waits for.
+    async fn finish(self: &Arc<Self>, body: &Arc<Body>) -> Result<()> {
+        match self.options.write.mode {
+            WriteMode::Through => self.complete(body).await,
+            WriteMode::Back => self.close_behind(body).await,
         }
-        if self.handles.charge_writers(&body) {
-            return Ok(());
-        }
-        let result = self.complete(&body).await;
-        self.drop_idle_body(&body);
-        result
     }
 
     /// Whether a close of this handle has nothing to wait for.
@@ -340,7 +366,7 @@ impl DriveFs {
     ///
     /// # Errors
     /// What kept the content from being complete on the drive.
-    pub async fn flush(&self, number: u64, caller: Caller) -> Result<()> {
+    pub async fn flush(self: &Arc<Self>, number: u64, caller: Caller) -> Result<()> {
         let handle = self.handle(number, "close")?;
         let is_dirty = handle.body.is_dirty();
         let handle_changed = handle.changed.load(Ordering::Relaxed);
@@ -361,7 +387,7 @@ impl DriveFs {
             // Nothing would be lost but the old content: a copy that has just begun is not recovered as empty.
             OnClose::Defer if !handle_wrote => Ok(()),
             OnClose::Defer => tokio::task::block_in_place(|| self.record(&handle.body, None)),
-            OnClose::Complete => self.complete(&handle.body).await,
+            OnClose::Complete => self.finish(&handle.body).await,
         }
     }
 
@@ -374,12 +400,9 @@ impl DriveFs {
         let handle = self.handle(number, "fsync")?;
         match (handle.body.current_draft(), self.options.fsync) {
             (None, _) => Ok(()),
-            (Some(draft), Fsync::Local) => tokio::task::block_in_place(|| {
-                // Extents first: what is written after this is not promised.
-                let snapshot = draft.snapshot();
-                draft.content().sync()?;
-                self.record_snapshot(&handle.body, &draft, snapshot, None)
-            }),
+            (Some(draft), Fsync::Local) => {
+                tokio::task::block_in_place(|| self.make_durable(&handle.body, &draft))
+            }
             (Some(_), Fsync::Drive) => self.complete(&handle.body).await,
         }
     }
@@ -399,16 +422,21 @@ impl DriveFs {
             return;
         }
         if body.is_dirty() && handle.writable && !self.handles.has_writer(&body) {
-            let fs = Arc::clone(self);
-            let task = async move {
-                if let Err(error) = fs.complete(&body).await {
-                    tracing::warn!(path = %fs.tree.path(body.ino), %error, "not on the drive; the data is kept here");
-                }
-                fs.drop_idle_body(&body);
-            };
-            self.tasks.spawn_on(task, &self.runtime);
+            self.send_behind(&body);
         } else {
             self.drop_idle_body(&body);
+        }
+    }
+
+    /// The end of what [`DriveFs::body`] began.
+    fn let_go(&self, body: &Arc<Body>) {
+        let is_last = self.tree.close(body.ino);
+        if self.tree.node(body.ino).is_some_and(|node| node.linked)
+            || body.is_dirty() && self.is_wanted(body.ino)
+        {
+            self.drop_idle_body(body);
+        } else if is_last {
+            self.discard(body);
         }
     }
 
@@ -430,7 +458,7 @@ impl DriveFs {
         drop(bodies);
         if let Stage::Draft { draft, .. } = body.stage() {
             draft.discard();
-            self.strike(body, &draft);
+            self.strike(&draft);
             self.store.discard(draft.content());
         }
     }

@@ -201,7 +201,7 @@ async fn put(transport: &Transport, url: &PartUrl, body: PartBody) -> Result<Par
     const OP: &str = "send part";
     let host = lease::host(&url.url);
     let len = body.len;
-    let (body, progress) = FileBody::new(body, transport.buffers.clone());
+    let (body, progress) = FileBody::new(body, transport.buffers.clone(), transport.upload_rate.clone());
     let mut request = transport.http.put(url.url.clone()).header(CONTENT_LENGTH, len);
     if !url.content_type.is_empty() {
         let value = HeaderValue::from_str(&url.content_type).map_err(|_| {

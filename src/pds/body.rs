@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::task::JoinHandle;
+use tokio::time::Sleep;
+
+use super::rate::Rate;
 
 /// Bytes per read of the file.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -154,11 +157,18 @@ pub(super) struct FileBody {
     /// CRC of the whole, known when the last buffer has been read.
     crc: u64,
     progress: Arc<Progress>,
+    rate: Option<Arc<Rate>>,
+    /// Until when the next slice waits for its turn; `None` when it has none yet.
+    turn: Option<Pin<Box<Sleep>>>,
 }
 
 impl FileBody {
     /// Starts reading. Must be called on the runtime.
-    pub(super) fn new(part: PartBody, buffers: Arc<Buffers>) -> (Self, Arc<Progress>) {
+    pub(super) fn new(
+        part: PartBody,
+        buffers: Arc<Buffers>,
+        rate: Option<Arc<Rate>>,
+    ) -> (Self, Arc<Progress>) {
         let progress = Arc::new(Progress::new());
         let left = part.len;
         let reader = Reader { part, done: 0, crc: crc64fast::Digest::new(), buffers };
@@ -167,7 +177,19 @@ impl FileBody {
         if left == 0 {
             progress.end(Ok(crc));
         }
-        (FileBody { left, current: Bytes::new(), reading, crc, progress: Arc::clone(&progress) }, progress)
+        let (current, told) = (Bytes::new(), Arc::clone(&progress));
+        (FileBody { left, current, reading, crc, progress: told, rate, turn: None }, progress)
+    }
+
+    /// Waits for the turn of the next `len` bytes where uploads are slowed down.
+    fn poll_turn(&mut self, len: usize, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(rate) = &self.rate else { return Poll::Ready(()) };
+        let turn = self.turn.get_or_insert_with(|| {
+            Box::pin(tokio::time::sleep_until(rate.take(len as u64, Instant::now()).into()))
+        });
+        ready!(turn.as_mut().poll(cx));
+        self.turn = None;
+        Poll::Ready(())
     }
 
     /// Takes the buffer being read as the current one and starts reading the next.
@@ -213,6 +235,7 @@ impl Body for FileBody {
             return Poll::Ready(Some(Err(told)));
         }
         let len = self.current.len().min(SLICE_BYTES);
+        ready!(self.poll_turn(len, cx));
         let slice = self.current.split_to(len);
         self.left -= len as u64;
         self.progress.moved();
@@ -265,7 +288,7 @@ mod tests {
         let buffers = Arc::new(Buffers::new(3));
         for (offset, len) in [(0, 1_000_003), (5, 1), (100, BUFFER_BYTES), (7, SLICE_BYTES + 1), (9, 0)] {
             let part = PartBody { file: Arc::clone(&file), offset: offset as u64, len: len as u64 };
-            let (body, progress) = FileBody::new(part, Arc::clone(&buffers));
+            let (body, progress) = FileBody::new(part, Arc::clone(&buffers), None);
             assert_eq!(body.size_hint().exact(), Some(len as u64));
             assert_eq!(drain(body).await.unwrap(), &bytes[offset..offset + len]);
             assert_eq!(progress.outcome().unwrap().unwrap(), crc(&bytes[offset..offset + len]));
@@ -276,7 +299,7 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_ends_early_is_a_local_error() {
         let part = PartBody { file: file_of(&[1; 100]), offset: 50, len: 51 };
-        let (body, progress) = FileBody::new(part, Arc::new(Buffers::new(1)));
+        let (body, progress) = FileBody::new(part, Arc::new(Buffers::new(1)), None);
         assert!(drain(body).await.is_err());
         assert_eq!(progress.outcome().unwrap().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }

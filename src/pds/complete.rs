@@ -5,7 +5,7 @@
 //! "unknown upload" also when all went well.
 
 use super::metadata::set;
-use super::model::{File, RevisionId, text_of};
+use super::model::{File, FileId, RevisionId, text_of};
 use super::transport::Call;
 use super::upload::UploadKey;
 use super::{Pds, code};
@@ -57,6 +57,16 @@ impl Pds {
             Ok(file) if is_result(&file, &expect) => Ok(file),
             Ok(_) | Err(_) => Err(error),
         }
+    }
+}
+
+impl Pds {
+    /// The file that the service made from bytes it had (8.8), compared with `expect` as [`Pds::complete`] does.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`] when it has other bytes.
+    pub async fn verify(&self, file: &FileId, expect: Expect) -> Result<File> {
+        verified(self.file(file).await?, &expect)
     }
 }
 

@@ -27,6 +27,7 @@ use super::auth::{Auth, Token};
 use super::body::Buffers;
 use super::failure::{self, Failure};
 use super::lease;
+use super::rate::Rate;
 use super::retry::{self, Cause, Gate, Limits};
 use crate::error::{Error, Kind, Result};
 
@@ -44,6 +45,8 @@ pub(super) struct Transport {
     pub(super) options: PdsOptions,
     pub(super) http: reqwest::Client,
     pub(super) buffers: Arc<Buffers>,
+    /// How fast parts may leave.
+    pub(super) upload_rate: Option<Arc<Rate>>,
     /// This service has been seen to take `new_name` in a move, which is not in its documentation (10.2).
     pub(super) renames_on_move: AtomicBool,
     endpoint: Url,
@@ -95,6 +98,7 @@ impl Transport {
         Ok(Transport {
             http: http_client(&options, &endpoint)?,
             buffers: Arc::new(Buffers::new(2 * connections)),
+            upload_rate: Rate::new(options.upload_rate).map(Arc::new),
             renames_on_move: AtomicBool::new(false),
             endpoint,
             auth: Auth::new(options.credentials.clone())?,

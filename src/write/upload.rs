@@ -17,6 +17,7 @@
 use std::ops::Range;
 
 use super::shard::{Hashed, Prefix, Shards};
+use crate::config::Rapid;
 use crate::error::{Error, Kind, Result};
 use crate::pds::model::{File, FileId, RevisionId};
 use crate::pds::{
@@ -77,6 +78,8 @@ pub enum Action {
         parallel: bool,
         /// When known.
         size: Option<u64>,
+        /// The SHA-1 of all bytes, when the drive may have them already (8.8).
+        content_hash: Option<String>,
         /// The parts to ask URLs for.
         parts: Vec<PartRequest>,
     },
@@ -93,6 +96,8 @@ pub enum Action {
     List(UploadKey),
     /// Commit.
     Complete(UploadKey, Expect),
+    /// Look at the file that the drive made from bytes it had. Comes back as [`Event::Completed`].
+    Verify(FileId, Expect),
 }
 
 /// What became of an action.
@@ -107,7 +112,7 @@ pub enum Event {
     Sent(u32, Result<PartReceipt>),
     /// Of [`Action::List`].
     Listed(Result<Vec<UploadedPart>>),
-    /// Of [`Action::Complete`].
+    /// Of [`Action::Complete`] and [`Action::Verify`].
     Completed(Result<File>),
 }
 
@@ -124,10 +129,25 @@ pub enum Outcome {
     Failed(Error),
 }
 
+/// An open upload, as it is kept for the next run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Names it.
+    pub key: UploadKey,
+    /// In parallel mode.
+    pub parallel: bool,
+    /// Bytes of each part but the last.
+    pub shard_len: u64,
+}
+
 enum Phase {
     Idle,
     Creating,
+    /// `create` tells the hash: where the drive has the bytes, that completes the file.
+    Offering,
     Sending(Transfer),
+    /// The drive had the bytes; the file it made is to be looked at.
+    Taken(FileId),
     Completing,
     Done,
 }
@@ -139,6 +159,15 @@ struct Transfer {
     parts: Vec<Part>,
     asking: bool,
     listing: bool,
+    /// The parts that an earlier run sent.
+    earlier: Earlier,
+}
+
+enum Earlier {
+    None,
+    /// It is not known yet which.
+    Unknown,
+    Listed(Vec<UploadedPart>),
 }
 
 struct Part {
@@ -166,6 +195,7 @@ pub struct Upload {
     habits: Habits,
     /// Parts of this upload that may be under way at once.
     concurrency: usize,
+    rapid: Rapid,
     rewinds: u32,
     restarts: u32,
     base_revision: Option<RevisionId>,
@@ -175,7 +205,7 @@ pub struct Upload {
 
 impl Upload {
     /// An upload of a draft whose shards are `shard_len` bytes long.
-    pub fn new(shard_len: u64, concurrency: usize, habits: Habits) -> Self {
+    pub fn new(shard_len: u64, concurrency: usize, habits: Habits, rapid: Rapid) -> Self {
         Upload {
             shards: Shards::new(shard_len),
             phase: Phase::Idle,
@@ -183,11 +213,35 @@ impl Upload {
             hash_jobs: 0,
             habits,
             concurrency: concurrency.max(1),
+            rapid,
             rewinds: 0,
             restarts: 0,
             base_revision: None,
             rival: None,
         }
+    }
+
+    /// Goes on with an upload of an earlier run. Which parts it has is asked; that they have our bytes is not
+    /// known before the CRC-64 of all is compared, and where they have not it starts again.
+    #[must_use]
+    pub fn resuming(mut self, mark: Mark) -> Self {
+        self.shards = Shards::new(mark.shard_len);
+        self.phase = Phase::Sending(Transfer {
+            key: mark.key,
+            parallel: mark.parallel,
+            parts: Vec::new(),
+            asking: false,
+            listing: false,
+            earlier: Earlier::Unknown,
+        });
+        self
+    }
+
+    /// The open upload, if there is one.
+    pub fn mark(&self) -> Option<Mark> {
+        let Phase::Sending(transfer) = &self.phase else { return None };
+        let shard_len = self.shards.shard_len();
+        Some(Mark { key: transfer.key.clone(), parallel: transfer.parallel, shard_len })
     }
 
     /// The draft changed after a completion: goes on with the hash states that still hold. Uploads of
@@ -224,11 +278,8 @@ impl Upload {
     /// Bytes the drive has acknowledged.
     pub fn sent_bytes(&self) -> u64 {
         let Phase::Sending(transfer) = &self.phase else {
-            return if matches!(self.phase, Phase::Completing | Phase::Done) {
-                self.hashed_bytes()
-            } else {
-                0
-            };
+            let is_sent = matches!(self.phase, Phase::Taken(_) | Phase::Completing | Phase::Done);
+            return if is_sent { self.hashed_bytes() } else { 0 };
         };
         let sent = |(index, part): (usize, &Part)| match part.state {
             PartState::Sent => self.shards.range(index).end - self.shards.range(index).start,
@@ -244,9 +295,19 @@ impl Upload {
         }
     }
 
-    /// Whether `complete` is under way, during which changes of the file belong to the next revision.
+    /// Whether what completes the file is under way, during which changes of the file belong to the next revision
+    /// and no reply may be missed.
     pub fn is_completing(&self) -> bool {
-        matches!(self.phase, Phase::Completing | Phase::Done)
+        matches!(self.phase, Phase::Offering | Phase::Taken(_) | Phase::Completing | Phase::Done)
+    }
+
+    /// What is to be done while `complete` is under way: the file that the drive made from bytes it had is looked
+    /// at. It has the bytes that were hashed, whatever was written since.
+    pub fn verify(&mut self) -> Option<Action> {
+        let Phase::Taken(id) = &self.phase else { return None };
+        let id = id.clone();
+        self.phase = Phase::Completing;
+        Some(Action::Verify(id, self.expectation(self.hashed_bytes())))
     }
 
     /// SHA-1 of the whole file in upper-case hex and its CRC-64, once all of `size` bytes are hashed.
@@ -282,17 +343,22 @@ impl Upload {
         match &self.phase {
             Phase::Idle => self.step_create(view, &mut actions),
             Phase::Sending(_) => self.step_send(view, &mut actions),
-            Phase::Creating | Phase::Completing | Phase::Done => {}
+            Phase::Taken(_) => actions.extend(self.verify()),
+            Phase::Creating | Phase::Offering | Phase::Completing | Phase::Done => {}
         }
         actions
     }
 
+    fn may_hash_early(&self, view: &View) -> bool {
+        view.streaming && self.rewinds < MAX_REWINDS
+    }
+
     fn may_stream(&self, view: &View) -> bool {
-        view.streaming && self.habits.open_ended && self.rewinds < MAX_REWINDS
+        self.may_hash_early(view) && self.habits.open_ended && self.rapid != Rapid::Always
     }
 
     fn step_hash(&mut self, view: &View, actions: &mut Vec<Action>) {
-        if self.hashing.is_some() || self.is_completing() || !(view.finishing || self.may_stream(view)) {
+        if self.hashing.is_some() || self.is_completing() || !(view.finishing || self.may_hash_early(view)) {
             return;
         }
         if let Some(range) = self.shards.next(view.prefix_end, view.finishing.then_some(view.size)) {
@@ -304,15 +370,18 @@ impl Upload {
 
     fn step_create(&mut self, view: &View, actions: &mut Vec<Action>) {
         let complete = view.finishing && self.shards.are_all(view.size);
-        let early = self.shards.sealed() > 0 && self.may_stream(view) && self.habits.open_ended;
+        let early = self.shards.sealed() > 0 && self.may_stream(view);
         if !complete && !early {
             return;
         }
         let parallel = self.habits.parallel;
         let wanted = self.shards.sealed().min(self.concurrency);
         let parts = (0..wanted).map(|index| self.part_request(index, parallel)).collect();
-        self.phase = Phase::Creating;
-        actions.push(Action::Create { parallel, size: complete.then_some(view.size), parts });
+        // There is nothing to save with an empty file.
+        let may_be_known = complete && view.size > 0 && self.rapid != Rapid::Off;
+        self.phase = if may_be_known { Phase::Offering } else { Phase::Creating };
+        let content_hash = may_be_known.then(|| self.shards.end().sha1_hex());
+        actions.push(Action::Create { parallel, size: complete.then_some(view.size), content_hash, parts });
     }
 
     fn part_request(&self, index: usize, parallel: bool) -> PartRequest {
@@ -326,7 +395,18 @@ impl Upload {
         let sealed = self.shards.sealed();
         let all = view.finishing && self.shards.are_all(view.size);
         let Phase::Sending(transfer) = &mut self.phase else { return };
-        transfer.parts.resize_with(sealed, || Part { state: PartState::Sealed, tries: 0 });
+        if matches!(transfer.earlier, Earlier::Unknown) {
+            if !transfer.listing {
+                transfer.listing = true;
+                actions.push(Action::List(transfer.key.clone()));
+            }
+            return;
+        }
+        for index in transfer.parts.len()..sealed {
+            let range = self.shards.range(index);
+            let state = if transfer.has_earlier(index, &range) { PartState::Sent } else { PartState::Sealed };
+            transfer.parts.push(Part { state, tries: 0 });
+        }
         let limit = if transfer.parallel { self.concurrency } else { 1 };
         let mut busy = transfer.parts.iter().filter(|part| matches!(part.state, PartState::InFlight)).count();
         // URLs are asked for while earlier parts are under way, so that no part waits for its own.
@@ -386,7 +466,11 @@ impl Upload {
                 Outcome::Done(Box::new(file))
             }
             Event::Completed(Err(error)) => match error.kind() {
-                Kind::Corrupt => self.restart(error),
+                Kind::Corrupt => {
+                    // Whatever was wrong, also with bytes that the drive had: ours are sent now.
+                    self.rapid = Rapid::Off;
+                    self.restart(error)
+                }
                 _ if is_gone(&error) => self.restart(error),
                 _ => self.fail(error),
             },
@@ -416,6 +500,7 @@ impl Upload {
                     parts: Vec::new(),
                     asking: false,
                     listing: false,
+                    earlier: Earlier::None,
                 };
                 transfer.give(urls);
                 self.phase = Phase::Sending(transfer);
@@ -428,6 +513,10 @@ impl Upload {
                     "create",
                     "another file took this name on the drive in the meantime",
                 ))
+            }
+            Created::Rapid { id, .. } if self.rapid != Rapid::Off => {
+                self.phase = Phase::Taken(id);
+                Outcome::Continue
             }
             Created::Rapid { .. } | Created::Folder(_) => self.fail(Error::new(
                 Kind::Protocol,
@@ -514,6 +603,10 @@ impl Upload {
             Err(error) if is_gone(&error) => return self.restart(error),
             Err(error) => return self.fail(error),
         };
+        if matches!(transfer.earlier, Earlier::Unknown) {
+            transfer.earlier = Earlier::Listed(listed);
+            return Outcome::Continue;
+        }
         let mut mixed_up = false;
         for (index, part) in transfer.parts.iter_mut().enumerate() {
             let range = self.shards.range(index);
@@ -560,6 +653,14 @@ impl Upload {
 }
 
 impl Transfer {
+    /// Whether an earlier run sent this part. In serial mode one that is not whole, or one behind a gap, makes
+    /// the service refuse the parts that follow, which starts the upload again.
+    fn has_earlier(&self, index: usize, range: &Range<u64>) -> bool {
+        let Earlier::Listed(listed) = &self.earlier else { return false };
+        let is_it = |part: &&UploadedPart| part.number as usize == index + 1;
+        listed.iter().find(is_it).is_some_and(|part| part.len == range.end - range.start)
+    }
+
     fn give(&mut self, urls: Vec<PartUrl>) {
         for url in urls {
             let index = url.number as usize - 1;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use pdsfs::config::{
-    DeletePolicy, FsOptions, Fsync, MinFree, MountOptions, XattrList, XattrMode, XattrReadonly,
+    DeletePolicy, FsOptions, Fsync, MinFree, MountOptions, WritePolicy, XattrList, XattrMode, XattrReadonly,
 };
 use pdsfs::fs::DriveFs;
 use pdsfs::pds::{Credentials, Pds, PdsOptions};
@@ -146,6 +146,7 @@ pub struct Tuning {
     pub fsync: Fsync,
     pub memory_bytes: u64,
     pub connections: usize,
+    pub write: WritePolicy,
 }
 
 impl Default for Tuning {
@@ -163,6 +164,7 @@ impl Default for Tuning {
             fsync: Fsync::Local,
             memory_bytes: 64 << 20,
             connections: 16,
+            write: WritePolicy::default(),
         }
     }
 }
@@ -203,6 +205,7 @@ impl Recipe {
             op_timeout: tuning.op_timeout,
             memory_bytes: tuning.memory_bytes,
             fsync: tuning.fsync,
+            write: tuning.write,
             delete: DeletePolicy::Recycle,
             xattr: XattrMode::On,
             xattr_list: XattrList::Auto,

@@ -17,8 +17,9 @@ struct Bench {
 fn word(action: &Action) -> String {
     match action {
         Action::Hash { range, .. } => format!("hash {}..{}", range.start, range.end),
-        Action::Create { parallel, size, parts } => {
-            format!("create parallel={parallel} size={size:?} parts={}", parts.len())
+        Action::Create { parallel, size, parts, content_hash } => {
+            let known = content_hash.as_ref().map_or("", |_| " hash");
+            format!("create parallel={parallel} size={size:?} parts={}{known}", parts.len())
         }
         Action::Urls(_, parts) => {
             format!("urls {:?}", parts.iter().map(|part| part.number).collect::<Vec<_>>())
@@ -26,6 +27,7 @@ fn word(action: &Action) -> String {
         Action::Send { url, .. } => format!("send {}", url.number),
         Action::List(_) => "list".to_owned(),
         Action::Complete(_, expect) => format!("complete {}", expect.size),
+        Action::Verify(id, expect) => format!("verify {id} {}", expect.size),
     }
 }
 
@@ -39,7 +41,7 @@ impl Bench {
         let bytes: Vec<u8> = (0..len).map(|i| (i * 7 % 251) as u8).collect();
         file.write_all(&bytes).unwrap();
         let view = View { size: len, prefix_end: len, finishing: false, streaming: true };
-        Bench { upload: Upload::new(SHARD, 2, Habits::default()), file, view }
+        Bench { upload: Upload::new(SHARD, 2, Habits::default(), Rapid::Off), file, view }
     }
 
     fn step(&mut self) -> Vec<Action> {
@@ -287,4 +289,64 @@ fn a_taken_name_tells_who_has_it() {
     let outcome = bench.upload.on(Event::Created(Ok(Created::Exists(existing))));
     assert!(matches!(outcome, Outcome::Failed(error) if error.kind() == Kind::Exists));
     assert_eq!(bench.upload.rival(), Some(FileId::from("other")));
+}
+
+#[test]
+fn bytes_the_drive_has_are_not_sent_and_looked_at() {
+    for (rapid, early) in [(Rapid::Auto, 1), (Rapid::Always, 0)] {
+        let mut bench = Bench::new(2 * SHARD);
+        bench.upload = Upload::new(SHARD, 2, Habits::default(), rapid);
+        assert_eq!(bench.hashed().len(), early, "{rapid:?}");
+    }
+    let mut bench = Bench::new(100);
+    bench.upload = Upload::new(SHARD, 2, Habits::default(), Rapid::Auto);
+    bench.finish();
+    assert_eq!(words(&bench.hashed()), ["create parallel=true size=Some(100) parts=1 hash"]);
+    assert!(
+        bench.upload.is_completing(),
+        "its reply must not be missed: it may say that the file is complete"
+    );
+    let taken = Created::Rapid { id: FileId::from("f"), revision: RevisionId::from("r") };
+    bench.upload.on(Event::Created(Ok(taken)));
+    assert_eq!(bench.words(), ["verify f 100"]);
+    let other = bench.upload.on(Event::Completed(Err(error(Kind::Corrupt, ""))));
+    assert!(matches!(other, Outcome::Restart));
+    assert_eq!(bench.words(), ["create parallel=true size=Some(100) parts=1"]);
+}
+
+#[test]
+fn an_upload_of_an_earlier_run_sends_its_missing_shards_only() {
+    let mut bench = Bench::new(3 * SHARD + 5);
+    let key = UploadKey { file: FileId::from("f"), upload: UploadId::from("u") };
+    let mark = Mark { key, parallel: true, shard_len: SHARD };
+    bench.upload = Upload::new(1 << 20, 2, Habits::default(), Rapid::Off).resuming(mark.clone());
+    assert_eq!(bench.upload.mark(), Some(mark));
+    bench.view.streaming = false;
+    bench.finish();
+    assert_eq!(words(&bench.hashed()), ["list"]);
+    let part = |number, len| UploadedPart { number, len, etag: None };
+    bench.upload.on(Event::Listed(Ok(vec![part(1, SHARD), part(2, 3), part(3, SHARD)])));
+    assert_eq!(bench.words(), ["urls [2, 4]"]);
+    bench.upload.on(Event::Urls(Ok(vec![PartUrl::nowhere(2), PartUrl::nowhere(4)])));
+    assert_eq!(bench.words(), ["send 2", "send 4"]);
+    bench.sent(2);
+    bench.sent(4);
+    assert_eq!(bench.words(), ["complete 389"]);
+    // Other bytes than ours: from the beginning.
+    let other = bench.upload.on(Event::Completed(Err(error(Kind::Corrupt, ""))));
+    assert!(matches!(other, Outcome::Restart));
+    assert_eq!(bench.words(), ["create parallel=true size=Some(389) parts=2"]);
+}
+
+#[test]
+fn an_upload_of_an_earlier_run_that_is_gone_starts_again() {
+    let mut bench = Bench::new(10);
+    let key = UploadKey { file: FileId::from("f"), upload: UploadId::from("u") };
+    let mark = Mark { key, parallel: false, shard_len: SHARD };
+    bench.upload = Upload::new(SHARD, 2, Habits::default(), Rapid::Off).resuming(mark);
+    bench.finish();
+    assert_eq!(words(&bench.hashed()), ["list"]);
+    let gone = bench.upload.on(Event::Listed(Err(error(Kind::NotFound, code::UPLOAD_NOT_FOUND))));
+    assert!(matches!(gone, Outcome::Restart));
+    assert_eq!(words(&bench.hashed()), ["create parallel=true size=Some(10) parts=1"]);
 }
