@@ -15,6 +15,8 @@ mod download;
 mod durability;
 #[path = "server/faults.rs"]
 mod faults;
+#[path = "server/hostile.rs"]
+mod hostile;
 #[path = "server/revisions.rs"]
 mod revisions;
 #[path = "server/search.rs"]

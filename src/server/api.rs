@@ -202,7 +202,10 @@ async fn call(State(front): State<Front>, request: Request) -> Response {
     };
     let proof = ProofSeed::of(&parts.headers);
     let quirk = parts.extensions.get::<Quirk>().copied();
-    let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM));
+    // Where forms are asked for (6.1). Elsewhere the body is JSON whatever it is called: tools like curl call all
+    // they send a form.
+    let is_form = parts.uri.path() == "/v2/oauth/token"
+        && parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM));
     let work = move |service: Arc<Service>, body: Bytes| {
         let caller = credential.settle(&service, &body)?;
         let args = match is_form {

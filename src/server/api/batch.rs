@@ -34,6 +34,9 @@ pub fn batch(call: &Call) -> ApiResult<Reply> {
     let Call { service: _, args, .. } = call;
     let children = args.array("requests")?;
     args.choice("resource", RESOURCES)?;
+    if args.value("requests").is_none() {
+        return Err(ApiError::missing("requests"));
+    }
     if !(1..=MAX_CHILDREN).contains(&children.len()) {
         return Err(ApiError::invalid("requests", "It has 1 to 100 entries."));
     }
