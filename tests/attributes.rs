@@ -6,6 +6,7 @@
 //! | `setting.rs` | each settable attribute, by getfattr, setfattr, attr and Python, before close, after it, after a remount |
 //! | `command.rs` | `pdsfs attr` and `pdsfs find` |
 //! | `counting.rs` | how many requests and bytes it takes to look at ten thousand photos |
+//! | `recipes.rs` | the README's recipes |
 //! | `refusing.rs` | each errno of a set, a get and a remove |
 
 #![allow(clippy::unwrap_used)] // Also in the helpers of tests.
@@ -14,6 +15,8 @@
 mod command;
 #[path = "attributes/counting.rs"]
 mod counting;
+#[path = "attributes/recipes.rs"]
+mod recipes;
 #[path = "attributes/refusing.rs"]
 mod refusing;
 #[allow(dead_code)]
