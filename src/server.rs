@@ -16,6 +16,7 @@
 mod account;
 mod api;
 mod archive;
+pub mod check;
 mod clock;
 mod complete;
 mod data;

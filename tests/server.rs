@@ -7,6 +7,8 @@ mod server_support;
 
 #[path = "server/accounts.rs"]
 mod accounts;
+#[path = "server/check.rs"]
+mod check;
 #[path = "server/control.rs"]
 mod control;
 #[path = "server/download.rs"]

@@ -12,7 +12,7 @@ use crate::config::paths::{self, Base};
 use crate::config::{Exit, Failure};
 use crate::error::Error;
 use crate::mount::signals::Signals;
-use crate::server::{Accounts, Server, ServerOptions, fault_words};
+use crate::server::{Accounts, Server, ServerOptions, check, fault_words};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -75,6 +75,9 @@ pub struct ServeArgs {
         hide_env_values = true
     )]
     accounts: Option<PathBuf>,
+    /// Do not serve: compare everything in --data with everything, and name what is damaged [default: off]
+    #[arg(long, help_heading = "Testing", conflicts_with_all = ["faults", "accounts"])]
+    check: bool,
     /// Something to go wrong, for testing clients; may come several times, see below [default: none]
     #[arg(long = "fault", value_name = "SPEC", help_heading = "Testing", value_parser = fault)]
     faults: Vec<String>,
@@ -94,6 +97,9 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     };
     let data = paths::settle(&data)
         .map_err(|error| Failure::new(Exit::Usage, format!("serve: --data {:?}: {error}", data.display())))?;
+    if args.check {
+        return check(&data);
+    }
     let token_file = args.token_file.clone().unwrap_or_else(|| data.join("token"));
     let mut options = ServerOptions::new(&data);
     options.listen = args.listen;
@@ -134,6 +140,30 @@ fn serve(options: ServerOptions, faults: &[String], token_file: &Path) -> Result
     }
     server.stop();
     outcome
+}
+
+/// Prints each damage on a line; damage is a failure.
+fn check(data: &Path) -> Result<(), Failure> {
+    let verdict = check::check(data)?;
+    let mut lines = String::new();
+    for damage in &verdict.damage {
+        lines.push_str(&format!("{damage}\n"));
+    }
+    let checked = format!(
+        "{} files and folders, {} contents, {} bytes",
+        verdict.entries, verdict.contents, verdict.bytes
+    );
+    if verdict.damaged == 0 {
+        lines.push_str(&format!("no damage: {checked}\n"));
+    }
+    let mut out = std::io::stdout().lock();
+    out.write_all(lines.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::io("print the check", error))?;
+    match verdict.damaged {
+        0 => Ok(()),
+        count => Err(Failure::new(Exit::Other, format!("serve: --check: {count} damaged, of {checked}"))),
+    }
 }
 
 /// The token file first: whoever reads the ready line may use it at once.

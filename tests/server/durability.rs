@@ -167,6 +167,8 @@ fn killed_at_any_point_it_keeps_what_it_answered() {
         files.extend(done.into_inner().unwrap());
         parts.extend(open.into_inner().unwrap());
     }
+    let verdict = pdsfs::server::check::check(dir.path()).unwrap();
+    assert_eq!(verdict.damage, [""; 0]);
     let bed = Bed::on(dir);
     for (file_id, seed) in &files {
         assert!(bed.read(file_id) == noise(*seed, content_len(*seed)), "file {seed}");
