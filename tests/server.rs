@@ -23,6 +23,8 @@ mod hostile;
 mod revisions;
 #[path = "server/search.rs"]
 mod search;
+#[path = "server/several.rs"]
+mod several;
 #[path = "server/tasks.rs"]
 mod tasks;
 #[path = "server/thumbnails.rs"]
