@@ -326,6 +326,8 @@ pub struct FsOptions {
     pub xattr_readonly: XattrReadonly,
     /// Whether signed URLs are readable as attributes.
     pub xattr_urls: bool,
+    /// Names of other programs' attributes that are taken and not kept; `*` stands for anything.
+    pub xattr_drop: Vec<String>,
     /// No changes: nothing is spooled, nothing is sent.
     pub read_only: bool,
     /// Where the running mount can be talked to; `None` when it cannot.

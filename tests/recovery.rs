@@ -159,6 +159,7 @@ fn options(dir: &Path) -> FsOptions {
         xattr_list: XattrList::Auto,
         xattr_readonly: XattrReadonly::Auto,
         xattr_urls: false,
+        xattr_drop: Vec::new(),
         read_only: false,
         control: None,
     }

@@ -11,7 +11,7 @@ use clap::{ArgAction, Args};
 
 use super::words::{within, word};
 use crate::config::paths::{self, Base};
-use crate::config::value::{duration, min_free, show_bytes, size, umask};
+use crate::config::value::{drop_pattern, duration, min_free, show_bytes, size, umask};
 use crate::config::{
     self, DeletePolicy, Exit, Failure, FsOptions, Fsync, LogLevel, MAX_PARALLEL, MinFree, MountOptions,
     OnConflict, Rapid, Switch, WriteMode, WritePolicy, XattrList, XattrMode, XattrReadonly,
@@ -205,6 +205,10 @@ pub struct MetadataFlags {
     /// Signed URLs as attributes; whoever reads one can fetch the file [default: off]
     #[arg(long, env = "PDSFS_XATTR_URLS", value_parser = BoolishValueParser::new())]
     pub xattr_urls: bool,
+    /// Attributes of other programs that are taken and not kept, such as user.DOSATTRIB or user.com.apple.*
+    /// [default: none]
+    #[arg(long, env = "PDSFS_XATTR_DROP", value_name = "PATTERN", value_delimiter = ',', value_parser = drop_pattern)]
+    pub xattr_drop: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -437,6 +441,7 @@ impl MountArgs {
             xattr_list: self.metadata.xattr_list,
             xattr_readonly: self.metadata.xattr_readonly,
             xattr_urls: self.metadata.xattr_urls,
+            xattr_drop: self.metadata.xattr_drop.clone(),
             read_only: self.mount.read_only,
             control: None,
         }

@@ -96,6 +96,18 @@ pub fn umask(text: &str) -> Result<u32, String> {
     }
 }
 
+/// A pattern of attribute names, in which `*` stands for anything.
+///
+/// # Errors
+/// In words, for one that could mean the drive's own.
+pub fn drop_pattern(text: &str) -> Result<String, String> {
+    let is_others = text.len() > "user.".len() && text.starts_with("user.") && !text.starts_with("user.pds");
+    if !is_others || text == "user.*" {
+        return Err("a pattern such as user.com.apple.*, of attributes that other programs set".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
 /// `bytes` in words: `1.5 GiB`, `12 B`.
 pub fn show_bytes(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];

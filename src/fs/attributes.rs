@@ -10,6 +10,7 @@ use super::attr::format_time;
 use super::body::{Body, Stage};
 use super::change::NewAttr;
 use super::xattr::flatten::Attribute;
+use super::xattr::foreign;
 use super::xattr::{self, Answer, Caller as Setter, Change, FetchUrl, SetFlags, State, Tool};
 use super::{Caller, DriveFs, gone};
 use crate::config::{XattrList, XattrMode, XattrReadonly};
@@ -260,6 +261,9 @@ impl DriveFs {
         flags: SetFlags,
         caller: Caller,
     ) -> Result<()> {
+        if self.is_dropped(name) {
+            return Ok(());
+        }
         let known = self.known(ino)?;
         let file = known.node.file.as_deref();
         let setter = self.setter(ino, caller);
@@ -277,6 +281,12 @@ impl DriveFs {
         let setter = self.setter(ino, caller);
         let change = xattr::remove(file, &known.local(), &self.xattr_options(), name, setter)?;
         self.perform(&known.node, change).await
+    }
+
+    /// `--xattr-drop`: what other programs set by habit and nobody wants to keep.
+    fn is_dropped(&self, name: &str) -> bool {
+        foreign::is_foreign(name)
+            && self.options.xattr_drop.iter().any(|pattern| foreign::matches(pattern, name))
     }
 
     fn setter(&self, ino: Ino, caller: Caller) -> Setter {

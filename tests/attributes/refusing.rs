@@ -90,6 +90,12 @@ fn a_mount_told_so_takes_none_or_only_shows_them() {
     m.sh("setfattr -n user.pds.labels -v a mnt/f").failed(1, &["Operation not permitted"]);
     m.sh("setfattr -n user.mine -v a mnt/f").failed(1, &["Operation not permitted"]);
     assert!(m.quiet("getfattr -d mnt/f").contains("user.pds.file_id"));
+    let m = Mount::with(&["--xattr-drop=user.DOSATTRIB,user.com.apple.*"]);
+    m.quiet(
+        "echo x > mnt/f; setfattr -n user.com.apple.quarantine -v 1 mnt/f; setfattr -n user.kept -v 1 mnt/f",
+    );
+    m.sh("getfattr -n user.com.apple.quarantine mnt/f").failed(1, &["No such attribute"]);
+    m.quiet("getfattr -n user.kept mnt/f");
     let m = Mount::with(&["--xattr=off"]);
     m.quiet("echo x > mnt/f");
     m.sh("setfattr -n user.mine -v a mnt/f").failed(1, &["not supported"]);

@@ -211,6 +211,7 @@ impl Recipe {
             xattr_list: XattrList::Auto,
             xattr_readonly: XattrReadonly::Auto,
             xattr_urls: false,
+            xattr_drop: Vec::new(),
             read_only: false,
             control: None,
         };

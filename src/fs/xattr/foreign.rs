@@ -60,6 +60,16 @@ pub fn is_foreign(name: &str) -> bool {
         && table::find(name).row.name == "user.<NAME>"
 }
 
+/// Whether a name fits a pattern in which `*` stands for anything, also for nothing.
+pub fn matches(pattern: &str, name: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == name,
+        Some((before, rest)) => name.strip_prefix(before).is_some_and(|tail| {
+            tail.char_indices().map(|(at, _)| &tail[at..]).chain([""]).any(|tail| matches(rest, tail))
+        }),
+    }
+}
+
 /// The tag's value for an attribute's bytes.
 pub fn encode(value: &[u8]) -> String {
     let plain = |text: &&str| {
@@ -136,6 +146,21 @@ mod tests {
             let text = encode(&[byte]);
             assert_eq!(decode(&text), [byte]);
             assert!(!text.contains('#') && !text.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, name, fits) in [
+            ("user.DOSATTRIB", "user.DOSATTRIB", true),
+            ("user.DOSATTRIB", "user.DOSATTRIBS", false),
+            ("user.com.apple.*", "user.com.apple.FinderInfo", true),
+            ("user.com.apple.*", "user.com.apple.", true),
+            ("user.com.apple.*", "user.com.app", false),
+            ("user.*.x", "user.a.b.x", true),
+            ("user.*.x", "user.x", false),
+        ] {
+            assert_eq!(matches(pattern, name), fits, "{pattern} {name}");
         }
     }
 
