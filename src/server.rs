@@ -21,6 +21,7 @@ mod clock;
 mod complete;
 mod data;
 mod entry;
+mod facts;
 mod fault;
 mod feed;
 mod hash;
@@ -99,6 +100,9 @@ pub struct ServerOptions {
     /// Whether the ETag of a part is its MD5, as the service has it (4.4). MD5 takes 2.0 of the 5 seconds of
     /// processor time that a GiB of parts costs here; a server whose only clients compare CRC-64 does without.
     pub md5_etags: bool,
+    /// Whether `complete` waits for what images, videos and music tell about themselves. The service does not:
+    /// it answers, and an `update` in the feed brings it.
+    pub facts_at_once: bool,
     /// Contents kept of each file, the current one included (8.9). At least 1.
     pub keep_revisions: u32,
     /// Contents that are not the current one are removed after this many days (8.9): 1 to 999.
@@ -126,6 +130,7 @@ impl ServerOptions {
             parallel_upload: true,
             require_size: false,
             md5_etags: true,
+            facts_at_once: false,
             keep_revisions: 10,
             revision_days: 999,
             recycle_secs: 30 * 24 * 3600,
@@ -166,11 +171,13 @@ impl Server {
             .map_err(|error| Error::io("start the server", error))?;
         let router = api::router(service.clone(), faults.clone());
         let (keeper, worker, stopped) = (service.clone(), service.clone(), shutdown.clone());
+        let finder = service.clone();
         let serve = move || {
             runtime.block_on(async {
                 tokio::join!(
                     http::serve(listener, router, stopped.clone()),
                     do_tasks(worker, stopped.clone()),
+                    find_facts(finder, stopped.clone()),
                     keep_house(keeper, stopped)
                 );
             });
@@ -289,6 +296,22 @@ async fn do_tasks(service: Arc<Service>, stopped: CancellationToken) {
     }
 }
 
+/// Finds out about media, at start and when woken by a content that came.
+async fn find_facts(service: Arc<Service>, stopped: CancellationToken) {
+    loop {
+        let (worker, token) = (service.clone(), stopped.clone());
+        let done = tokio::task::spawn_blocking(move || facts::find_all(&worker, &token)).await;
+        if let Ok(Err(error)) = done {
+            tracing::warn!("media: {}", error.message);
+        }
+        tokio::select! {
+            () = stopped.cancelled() => return,
+            () = service.facts.notified() => {}
+            () = tokio::time::sleep(Duration::from_secs(60)) => {}
+        }
+    }
+}
+
 /// What every request handler works with.
 pub(crate) struct Service {
     options: ServerOptions,
@@ -309,6 +332,7 @@ pub(crate) struct Service {
     numbers: AtomicU64,
     chores: Notify,
     tasks: Notify,
+    facts: Notify,
 }
 
 impl Service {
@@ -360,6 +384,7 @@ impl Service {
             numbers: AtomicU64::new(0),
             chores: Notify::new(),
             tasks: Notify::new(),
+            facts: Notify::new(),
         })
     }
 
@@ -426,6 +451,12 @@ impl Service {
         let path = format!("/data/r/{}", content.revision_id);
         let grant = Grant { method: "GET", path: &path, content_type: "", content_md5: "" };
         self.signer.url(&self.base_url, grant, &[(process::PARAMETER, process)], self.expiry_secs(secs))
+    }
+
+    /// What is known about a content when it becomes one.
+    fn first_facts(&self, name: &str, content_type: &str, file: &std::fs::File, size: u64) -> media::Facts {
+        let look = if self.options.facts_at_once { media::describe } else { media::recognise };
+        look(name, content_type, file, size)
     }
 
     /// Seconds since 1970 when something that lives this long ends.

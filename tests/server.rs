@@ -15,6 +15,8 @@ mod control;
 mod download;
 #[path = "server/durability.rs"]
 mod durability;
+#[path = "server/facts.rs"]
+mod facts;
 #[path = "server/faults.rs"]
 mod faults;
 #[path = "server/hostile.rs"]

@@ -105,7 +105,7 @@ fn connect(args: &MountArgs, source: &Source) -> Result<(Pds, Option<Server>), F
         Source::Local(data) => {
             // Nobody sees part ETags of this server: the mount compares CRC-64. MD5 would be the most
             // expensive thing a copy does.
-            let options = ServerOptions { md5_etags: false, ..ServerOptions::new(data) };
+            let options = ServerOptions { md5_etags: false, facts_at_once: true, ..ServerOptions::new(data) };
             let server = Server::start(options)?;
             let token = Credentials::Token(server.access_token().to_owned().into());
             (server.url().to_owned(), server.drive_id().to_owned(), token, Some(server))

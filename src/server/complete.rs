@@ -16,7 +16,7 @@ use super::Service;
 use super::entry::{self, Content, Entry, NewEntry};
 use super::feed::{self, Op};
 use super::hash::{SHA1_BLOCK_BYTES, Sha1State, crc64_combine, upper_hex};
-use super::media::{self, Facts};
+use super::media::Facts;
 use super::reply::{ApiError, ApiResult};
 use super::upload::{self, Part, Upload};
 use super::view::{self, Fields};
@@ -75,9 +75,11 @@ fn run(service: &Arc<Service>, claim: &Claim) -> ApiResult<Value> {
     let failed = |error: io::Error| ApiError::io("complete the upload", &error);
     let file = assemble(service, &upload, &parts, size).map_err(failed)?;
     let whole = Whole { size, crc64, sha1, pre_hash: pre_hash(&file).map_err(failed)? };
-    let facts = media::describe(&upload.name, &upload.content_type, &file, size);
-    let service = service.clone();
-    service.clone().store.write(move |c| commit(&service, c, &upload, &whole, &facts))
+    let facts = service.first_facts(&upload.name, &upload.content_type, &file, size);
+    let worker = service.clone();
+    let file = service.store.write(move |c| commit(&worker, c, &upload, &whole, &facts));
+    service.facts.notify_one();
+    file
 }
 
 /// Size, CRC-64 and SHA-1 of the whole, or what is wrong with the parts.
@@ -313,9 +315,9 @@ pub fn add_revision(
 ) -> ApiResult<()> {
     let now = service.clock.now_ms();
     let sql = "INSERT INTO revision (id, entry, version, blob, name, upload_id, content_type, mime_type,
-            mime_extension, category, image_json, video_json, created_at, updated_at)
+            mime_extension, category, image_json, video_json, created_at, updated_at, facts_due)
         VALUES (?1, ?2, (SELECT coalesce(max(version), 0) + 1 FROM revision WHERE entry = ?2),
-            ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12)";
+            ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?12, ?13)";
     let json = |value: &Option<Value>| value.as_ref().map(Value::to_string);
     c.prepare_cached(sql)?.execute(params![
         service.new_id(),
@@ -330,6 +332,7 @@ pub fn add_revision(
         json(&content.facts.image),
         json(&content.facts.video),
         now,
+        !service.options.facts_at_once && content.facts.is_media(),
     ])?;
     make_current(service, c, entry, drive, content.size, now)
 }
@@ -344,10 +347,10 @@ pub fn repeat_revision(
 ) -> ApiResult<()> {
     let now = service.clock.now_ms();
     let sql = "INSERT INTO revision (id, entry, version, blob, name, upload_id, content_type, mime_type,
-            mime_extension, category, image_json, video_json, created_at, updated_at)
+            mime_extension, category, image_json, video_json, created_at, updated_at, facts_due)
         SELECT ?1, ?2, (SELECT coalesce(max(version), 0) + 1 FROM revision WHERE entry = ?2),
             blob, ?3, upload_id, content_type, mime_type, mime_extension, category, image_json, video_json,
-            ?4, ?4
+            ?4, ?4, facts_due
         FROM revision WHERE seq = ?5";
     c.prepare_cached(sql)?.execute(params![service.new_id(), entry.seq, name, now, old.revision])?;
     make_current(service, c, entry.seq, entry.drive, old.size, now)

@@ -59,8 +59,7 @@ pub struct Facts {
 /// `blob`, however large it is and whatever it contains, and leaves its position alone. Blocks on the disk.
 pub fn describe(name: &str, content_type: &str, blob: &File, size: u64) -> Facts {
     let view = |limit| View::new(blob, size, limit);
-    let head = view(HEAD_LEN as u64).exactly(0, HEAD_LEN.min(size.try_into().unwrap_or(HEAD_LEN)));
-    let head = head.unwrap_or_default();
+    let head = head(blob, size);
     let kind = kind::recognise(name, content_type, &head);
     let clip = match kind.mime_type.as_str() {
         "video/x-matroska" | "video/webm" | "audio/x-matroska" | "audio/webm" => {
@@ -78,6 +77,30 @@ pub fn describe(name: &str, content_type: &str, blob: &File, size: u64) -> Facts
         image,
         video: clip.and_then(|clip| clip.to_json()),
     }
+}
+
+/// The same by the first bytes alone, without `image` and `video`.
+pub fn recognise(name: &str, content_type: &str, blob: &File, size: u64) -> Facts {
+    let kind = kind::recognise(name, content_type, &head(blob, size));
+    Facts {
+        mime_type: kind.mime_type,
+        mime_extension: kind.mime_extension,
+        category: kind.category,
+        image: None,
+        video: None,
+    }
+}
+
+impl Facts {
+    /// Whether a closer look may find more than [`recognise`] does.
+    pub fn is_media(&self) -> bool {
+        matches!(self.category, "image" | "video" | "audio")
+    }
+}
+
+fn head(blob: &File, size: u64) -> Vec<u8> {
+    let len = HEAD_LEN.min(size.try_into().unwrap_or(HEAD_LEN));
+    View::new(blob, size, HEAD_LEN as u64).exactly(0, len).unwrap_or_default()
 }
 
 /// `lat,lon` in decimal degrees as the service prints it (pds-api.md 17.1), north and east positive. Nothing

@@ -61,6 +61,10 @@ pub const MIGRATIONS: &[&str] = &[
     "CREATE INDEX revision_created ON revision (created_at);",
     // The feed knows when, by the system's clock, so that it can be told late.
     "ALTER TABLE feed ADD COLUMN at INTEGER NOT NULL DEFAULT 0;",
+    // What media tell about themselves is found out later; and the entry of a revision by the revision.
+    "ALTER TABLE revision ADD COLUMN facts_due INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX revision_facts_due ON revision (seq) WHERE facts_due = 1;
+    CREATE INDEX entry_revision ON entry (revision);",
 ];
 
 /// The format of a store to which every step was applied.

@@ -11,7 +11,7 @@ use super::super::complete::{self, NewContent};
 use super::super::entry::{self, Entry, NewEntry};
 use super::super::feed::{self, Op};
 use super::super::hash::from_hex;
-use super::super::media::{self, Facts};
+use super::super::media::Facts;
 use super::super::reply::{ApiError, ApiResult, Reply};
 use super::args::Args;
 use super::call::Call;
@@ -123,8 +123,9 @@ fn create_file(call: &Call, wanted: Wanted, proof: Option<&str>) -> ApiResult<Re
         return Err(error);
     }
     let known = known_bytes(call, &wanted, &file, proof)?;
-    let service = service.clone();
-    service.clone().store.write(move |c| {
+    let (is_rapid, worker) = (known.is_some(), service.clone());
+    let reply = service.store.write(move |c| {
+        let service = worker;
         let mut parent = entry::live_folder(c, wanted.drive, &wanted.parent_id, "parent_file_id")?;
         let target = file.file_id.as_deref().map(|id| overwritable(c, wanted.drive, id)).transpose()?;
         let name = match &target {
@@ -144,7 +145,11 @@ fn create_file(call: &Call, wanted: Wanted, proof: Option<&str>) -> ApiResult<Re
             Some(known) => rapid(&service, c, &wanted, &file, &place, &known),
             None => start_upload(&service, c, &wanted, &file, &place),
         }
-    })
+    });
+    if is_rapid {
+        service.facts.notify_one();
+    }
+    reply
 }
 
 fn wanted_file(service: &Service, args: &Args) -> ApiResult<WantedFile> {
@@ -274,7 +279,7 @@ fn known_bytes(
     if proof.is_some_and(|proof| call.proof.proof(&bytes, size).is_some_and(|expected| proof != expected)) {
         return Err(ApiError::new(400, "InvalidRapidProof", "The proof_code is wrong."));
     }
-    let facts = media::describe(&wanted.name, &file.content_type, &bytes, size);
+    let facts = service.first_facts(&wanted.name, &file.content_type, &bytes, size);
     Ok(Some(Known { blob, size, facts }))
 }
 
