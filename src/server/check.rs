@@ -44,16 +44,17 @@ impl Verdict {
     }
 }
 
-/// Rules that rows keep: what it means when the query gives a row, which names itself in its first column.
+/// Rules that rows keep (parent -1 is `LIMBO`, where a task that was killed has left a tree; the next start goes on
+/// from there): what it means when the query gives a row, which names itself in its first column.
 const RULES: &[(&str, &str)] = &[
     (
         "the folder it is in does not exist",
         "SELECT 'entry ' || e.file_id FROM entry e LEFT JOIN entry p ON p.seq = e.parent AND p.folder
-         AND p.drive = e.drive WHERE e.parent <> 0 AND p.seq IS NULL",
+         AND p.drive = e.drive WHERE e.parent NOT IN (0, -1) AND p.seq IS NULL",
     ),
     (
         "it is in no folder of its drive, only in itself",
-        "WITH RECURSIVE down (seq) AS (SELECT seq FROM entry WHERE parent = 0
+        "WITH RECURSIVE down (seq) AS (SELECT seq FROM entry WHERE parent IN (0, -1)
             UNION ALL SELECT e.seq FROM entry e JOIN down ON e.parent = down.seq)
          SELECT 'entry ' || file_id FROM entry WHERE seq NOT IN (SELECT seq FROM down)
             AND parent IN (SELECT seq FROM entry)",

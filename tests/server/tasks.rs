@@ -159,6 +159,35 @@ fn a_stopped_server_ends_its_tasks_when_it_comes_back() {
 }
 
 #[test]
+fn what_a_killed_task_leaves_is_no_damage_and_goes_away() {
+    let bed = bed();
+    let big = big(&bed);
+    let Bed { server, dir } = bed;
+    server.stop();
+    // A delete was killed when the top was out of its folder and one of the files was erased.
+    let store = rusqlite::Connection::open(dir.path().join("pds.db")).unwrap();
+    store
+        .execute_batch(&format!(
+            "UPDATE entry SET parent = -1, trashed_at = 0 WHERE file_id = '{big}';
+             DELETE FROM revision WHERE entry = (SELECT seq FROM entry WHERE name = 'c');
+             DELETE FROM entry WHERE name = 'c';
+             INSERT INTO doomed SELECT file, 0 FROM blob WHERE size = 1;
+             DELETE FROM blob WHERE size = 1;
+             UPDATE drive SET used_bytes = 5"
+        ))
+        .unwrap();
+    drop(store);
+    let verdict = pdsfs::server::check::check(dir.path()).unwrap();
+    assert!(verdict.damage.is_empty(), "{:?}", verdict.damage);
+    let bed = Bed::on(dir);
+    assert_eq!(bed.refused("/v2/file/get", json!({"file_id": big})).0, 404);
+    assert_eq!(bed.expect(200, "/v2/recyclebin/list", json!({}))["items"], json!([]));
+    bed.server.advance_clock(Duration::ZERO);
+    assert_eq!((used(&bed), below(&bed, "root")), (0, Vec::new()));
+    assert_eq!(super::uploads::blobs(&bed), 0);
+}
+
+#[test]
 fn all_bins_are_searched_and_cleared() {
     let bed = bed();
     let big = big(&bed);
