@@ -353,11 +353,25 @@ fn drive(file: &Reader<'_>, extra: &Extra, style: &Style) -> Section {
     section.add("Drive", file.text("drive_id"));
     section.add("Domain", file.text("domain_id"));
     add_time(&mut section, "Created", &file.text("created_at"), style);
+    section.add("Created by", who(file, "creator"));
     add_time(&mut section, "Changed", &file.text("updated_at"), style);
+    section.add("Changed by", who(file, "last_modifier"));
     add_time(&mut section, "Trashed", &file.text("trashed_at"), style);
     let left = file.number("auto_delete_left_sec").filter(|seconds| *seconds > 0.0);
     section.add("Purged in", left.map(|seconds| human::age(seconds as u64)).unwrap_or_default());
     section
+}
+
+/// A user as the service names one: by name, with the id where that says more.
+fn who(file: &Reader<'_>, field: &str) -> String {
+    let [name, id, kind] = ["name", "id", "type"].map(|part| file.text(&format!("{field}_{part}")));
+    let kind =
+        if kind.is_empty() || kind.eq_ignore_ascii_case("user") { String::new() } else { format!("{kind} ") };
+    match (name.is_empty(), id.is_empty()) {
+        (true, _) => human::visible(&format!("{kind}{id}")).trim().to_owned(),
+        (false, false) if name != id => human::visible(&format!("{kind}{name} ({id})")),
+        (false, _) => human::visible(&format!("{kind}{name}")),
+    }
 }
 
 fn machine(extra: &Extra) -> Section {

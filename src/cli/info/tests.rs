@@ -319,3 +319,17 @@ fn what_a_mount_shows_is_gathered() {
     put("json", "{").unwrap();
     assert_eq!(gather(file.path()).unwrap_err().kind(), Kind::Protocol);
 }
+
+#[test]
+fn whoever_made_and_changed_it_is_named_once() {
+    let file = json!({
+        "file_id": "f", "type": "file", "creator_type": "User", "creator_id": "u1", "creator_name": "Li",
+        "last_modifier_type": "Application", "last_modifier_id": "sync", "last_modifier_name": "sync",
+    });
+    let page = render(&file, &extra("f", 1, "clean"), &style());
+    let line =
+        |label: &str| page.lines().find(|line| line.trim().starts_with(label)).unwrap_or_default().to_owned();
+    assert!(line("Created by").ends_with("  Li (u1)"), "{page}");
+    assert!(line("Changed by").ends_with("  Application sync"), "{page}");
+    assert!(!page.contains("creator"), "{page}");
+}
