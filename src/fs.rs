@@ -11,6 +11,7 @@
 //! | [`follow`] | what runs beside the requests: the feed, the index, telling the kernel |
 //! | [`change`] | mkdir, unlink, rmdir, times and modes |
 //! | [`rename`] | all forms of rename |
+//! | [`posix`] | modes, owners, exact times, symbolic links |
 //! | [`attributes`], [`xattr`] | extended attributes |
 //! | [`find`] | where in the tree are the files that the drive's search finds |
 //! | [`thumbnails`] | pictures of files, for the desktop |
@@ -33,6 +34,7 @@ pub mod data;
 pub mod find;
 pub mod follow;
 pub mod handle;
+pub mod posix;
 pub mod recover;
 pub mod rename;
 pub mod space;
@@ -114,6 +116,7 @@ pub struct DriveFs {
     space: AsyncMutex<Option<(Instant, Drive)>>,
     creators: Creators,
     follower: Follower,
+    usual: posix::Usual,
     flats: Flats,
     journal: Arc<Journal>,
     behind: Behind,
@@ -161,6 +164,7 @@ impl DriveFs {
             space: AsyncMutex::new(None),
             creators: Creators::default(),
             follower: Follower::default(),
+            usual: posix::Usual::default(),
             flats: Flats::default(),
             journal,
             recovering: Mutex::new(recorded.into_iter().map(Recovering::new).collect()),
@@ -289,7 +293,7 @@ impl DriveFs {
 
     fn stat_of(&self, node: Facts) -> Stat {
         let newer = lock(&self.bodies).get(&node.ino).cloned().and_then(|body| body.newer());
-        Stat { node, newer }
+        Stat { node: self.shown(node), newer }
     }
 
     // --- names and attributes --------------------------------------------------------------------------

@@ -69,6 +69,7 @@ pub fn mount(fs: Arc<DriveFs>, mountpoint: &Path, options: &MountOptions) -> Res
         config.acl = SessionACL::All;
     }
     config.n_threads = Some(THREADS);
+    fs.set_defaults(Defaults::new(options));
     let filesystem = Fuse { fs: Arc::clone(&fs), defaults: Defaults::new(options) };
     let session = fuser::Session::new(filesystem, mountpoint, &config)
         .and_then(fuser::Session::spawn)
@@ -331,17 +332,20 @@ impl Filesystem for Fuse {
         self.task(async move { give_empty("rmdir", fs.remove_dir(parent.0, &name).await, reply) });
     }
 
-    fn symlink(
-        &self,
-        _request: &Request,
-        _parent: INodeNo,
-        _name: &OsStr,
-        _target: &Path,
-        reply: ReplyEntry,
-    ) {
-        let never =
-            Error::new(Kind::NotPermitted, "make a symbolic link", "a drive has files and folders only");
-        reply.error(Fuse::refuse("symlink", &never));
+    fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, target: &Path, reply: ReplyEntry) {
+        let (fs, defaults, caller) = (Arc::clone(&self.fs), self.defaults, caller(request));
+        let (name, target) = (name.to_owned(), target.to_owned());
+        self.task(async move {
+            let made = fs.make_link(parent.0, &name, &target, caller).await;
+            give_entry(&fs, &defaults, "symlink", made, reply);
+        });
+    }
+
+    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
+        match self.fs.read_link(ino.0) {
+            Ok(target) => reply.data(&target),
+            Err(error) => reply.error(Fuse::refuse("readlink", &error)),
+        }
     }
 
     fn link(&self, _request: &Request, _ino: INodeNo, _parent: INodeNo, _name: &OsStr, reply: ReplyEntry) {
@@ -571,7 +575,8 @@ impl Filesystem for Fuse {
         let skip = (offset as usize).saturating_sub(dots.len());
         for (place, entry) in entries.iter().enumerate().skip(skip) {
             let next = (place + dots.len()) as u64 + 1;
-            let kind = file_type(entry.kind == crate::pds::model::FileKind::Folder);
+            let is_folder = entry.kind == crate::pds::model::FileKind::Folder;
+            let kind = file_type(is_folder, entry.is_link && self.fs.keeps_links());
             if reply.add(INodeNo(entry.ino), next, kind, &*entry.name) {
                 break;
             }

@@ -131,12 +131,8 @@
 //!
 //! - A trait over the service or over storage: there is one client, and tests talk to a real server.
 //! - The kernel's write-back cache: it would make the kernel ignore sizes and times set elsewhere.
-//! - Hard links, symbolic links, devices: the drive has files and folders, and says EPERM otherwise.
+//! - Hard links and devices: the drive has files and folders, and says EPERM otherwise.
 //! - A second kind of buffer for small files, or for streams.
-//!
-//! Not there yet, and meant to fit in without moving anything: the listings across mounts (they start empty
-//! now), telling the kernel of remote changes (it asks again after `--attr-timeout`), modes and
-//! owners on the drive (kept while mounted).
 
 pub mod budget;
 pub mod cli;

@@ -16,6 +16,8 @@
 mod copying;
 #[path = "commands/looking.rs"]
 mod looking;
+#[path = "commands/posix.rs"]
+mod posix;
 #[path = "commands/saving.rs"]
 mod saving;
 mod support;

@@ -12,6 +12,8 @@ pub struct Attr {
     pub ino: Ino,
     /// Whether it is a folder.
     pub is_folder: bool,
+    /// Whether it is a symbolic link.
+    pub is_link: bool,
     /// Bytes.
     pub size: u64,
     /// Permission bits.
@@ -75,12 +77,15 @@ pub fn attr(node: &Facts, newer: Option<Newer>, defaults: &Defaults) -> Attr {
         .or_else(|| newer.map(|newer| newer.modified_at))
         .or(node.changed_at)
         .unwrap_or(defaults.mounted_at);
+    // Nobody looks at the mode of a link, and everybody shows it like this.
+    let link_mode = node.is_link.then_some(0o777);
     let usual = if node.is_folder() { 0o777 } else { 0o666 };
     Attr {
         ino: node.ino,
         is_folder: node.is_folder(),
+        is_link: node.is_link,
         size: newer.map_or(node.size, |newer| newer.size),
-        mode: node.local.mode.or(node.mode).unwrap_or(usual & !defaults.umask) & 0o7777,
+        mode: link_mode.or(node.local.mode).or(node.mode).unwrap_or(usual & !defaults.umask) & 0o7777,
         uid: node.local.uid.or(node.uid).unwrap_or(defaults.uid),
         gid: node.local.gid.or(node.gid).unwrap_or(defaults.gid),
         links: match (node.linked, node.is_folder()) {
@@ -100,9 +105,9 @@ pub fn parse_time(text: &str) -> Option<SystemTime> {
     text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
 }
 
-/// Spells a time the way the service does: UTC, milliseconds (4.3).
+/// Spells a time the way the service does: UTC, whole milliseconds, downwards (4.3).
 pub fn format_time(time: SystemTime) -> String {
-    let timestamp = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let timestamp = jiff::Timestamp::try_from(to_millis(time)).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     format!("{timestamp:.3}")
 }
 

@@ -217,7 +217,7 @@ impl Body {
     /// A program asked for a modification time. True when there is a draft that will carry it.
     pub fn set_modified(&self, time: SystemTime) -> bool {
         let mut state = lock(&self.state);
-        state.modified_at = to_millis(time);
+        state.modified_at = time;
         state.modified_is_explicit = true;
         matches!(state.stage, Stage::Draft { .. })
     }

@@ -11,7 +11,7 @@ use crate::content::lock;
 use crate::error::{Error, Kind, Result};
 use crate::pds::model::File;
 use crate::pds::{Changed, Created, NewAttributes, Update};
-use crate::tree::{Ino, LocalAttributes, Lookup, Node, ROOT, names};
+use crate::tree::{Ino, Lookup, Node, ROOT, names};
 
 /// What `setattr` asks for, size apart. `None` leaves it as it is.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,19 +48,15 @@ impl DriveFs {
             return Err(taken());
         }
         let folder = self.folder_id(parent)?;
+        let local = self.new_local(parent, mode, true, caller);
         let attributes = NewAttributes {
             local_created_at: Some(format_time(to_millis(SystemTime::now()))),
+            user_tags: self.kept_of_new(&local, true).tags(),
             ..NewAttributes::default()
         };
         match self.pds.create_folder(&folder, name, &attributes).await? {
             Created::Folder(id) => {
                 let file = self.pds.file(&id).await?;
-                let local = LocalAttributes {
-                    mode: Some(mode),
-                    uid: Some(caller.uid),
-                    gid: Some(caller.gid),
-                    ..LocalAttributes::default()
-                };
                 let node = self.tree.insert_file(parent, file, local).ok_or_else(|| gone("make folder"))?;
                 self.creators.note(node.ino, super::data::thread_group(caller.pid));
                 self.stat_cached(node.ino).ok_or_else(|| gone("make folder"))
@@ -156,13 +152,14 @@ impl DriveFs {
         Ok(())
     }
 
-    /// Sets times, mode and owner. Modification times go to the drive; the rest is kept while mounted.
+    /// Sets times, mode and owner. They go to the drive; the time of the last access is kept while mounted.
     ///
     /// # Errors
     /// [`Kind::Stale`]; what the drive says to a new time.
     pub async fn set_attr(&self, ino: Ino, new: NewAttr) -> Result<()> {
         let node = self.tree.node(ino).ok_or_else(|| gone("set attributes"))?;
         let now = SystemTime::now();
+        self.keep(ino, &new).await?;
         self.tree.set_local(ino, |local| {
             local.mode = new.mode.or(local.mode);
             local.uid = new.uid.or(local.uid);
@@ -171,7 +168,7 @@ impl DriveFs {
             local.changed_at = Some(now);
         });
         match new.modified_at {
-            Some(time) => self.set_modified(&node, to_millis(time)).await,
+            Some(time) => self.set_modified(&node, self.keepable(time)).await,
             None => Ok(()),
         }
     }
@@ -184,7 +181,7 @@ impl DriveFs {
                 return self.record_again(&body);
             }
         }
-        let wanted = format_time(time);
+        let wanted = format_time(to_millis(time));
         let Some(file) = node.file.as_ref().filter(|_| node.ino != ROOT && node.linked) else {
             self.tree.set_local(node.ino, |local| local.modified_at = Some(time));
             return Ok(());

@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use super::attr::{format_time, to_millis};
 use super::body::{Body, Stage};
 use super::handle::{Close, FileHandle, OnClose, on_close};
+use super::posix::give;
 use super::{Caller, DriveFs, Stat, gone};
 use crate::budget::Share;
 use crate::config::{Fsync, WriteMode};
@@ -16,7 +17,7 @@ use crate::content::lock;
 use crate::error::{Error, Kind, Result};
 use crate::pds::NewAttributes;
 use crate::read::window::Window;
-use crate::tree::{Ino, LocalAttributes, Lookup, Node, ROOT, names};
+use crate::tree::{Ino, Lookup, Node, ROOT, names};
 use crate::write::Placement;
 
 /// Eviction can take bytes between fetching and reading them; after this many times the disk is too small.
@@ -189,12 +190,7 @@ impl DriveFs {
             return Ok((self.stat_of(*node), opened));
         }
         let folder = self.folder_id(parent)?;
-        let local = LocalAttributes {
-            mode: Some(permissions),
-            uid: Some(caller.uid),
-            gid: Some(caller.gid),
-            ..LocalAttributes::default()
-        };
+        let local = self.new_local(parent, permissions, false, caller);
         let content = self.store.draft()?;
         let node = self.tree.insert_draft(parent, name, local);
         let placement = Placement {
@@ -207,6 +203,7 @@ impl DriveFs {
             },
         };
         let body = Body::draft(node.ino, self.writer.begin(content, 0, placement));
+        give(&body, &self.kept_of_new(&local, false));
         lock(&self.bodies).insert(node.ino, Arc::clone(&body));
         self.creators.note(node.ino, thread_group(caller.pid));
         self.tree.open_handle(node.ino);

@@ -181,6 +181,11 @@ impl DriveFs {
             },
         };
         let Created::Rapid { .. } = self.pds.create_file(&request).await? else { return Ok(None) };
+        // The mode of the old content is not the new one's.
+        let is_new = |key: &str| file.own_tags.iter().any(|(other, _)| **other == *key);
+        let stale = old.own_tags.iter().filter(|(key, _)| !is_new(key));
+        let stale: Vec<String> = stale.map(|(key, _)| key.to_string()).collect();
+        self.pds.delete_tags(&old.id, &stale).await?;
         let merged = self.pds.file(&old.id).await?;
         if merged.size != file.size || merged.crc64 != file.crc64 {
             return Err(Error::new(Kind::Corrupt, "rename", "the drive replaced the file by other bytes")

@@ -6,7 +6,7 @@ use fuser::{FileAttr, FileType, INodeNo, TimeOrNow};
 
 use crate::error::{Error, Kind, Result};
 use crate::fs::Stat;
-use crate::fs::attr::{Defaults, attr};
+use crate::fs::attr::{Defaults, attr, to_millis};
 use crate::fs::data::OpenMode;
 use crate::fs::space::{Allocate, Seek};
 use crate::pds::model::Drive;
@@ -29,7 +29,7 @@ pub fn file_attr(stat: &Stat, defaults: &Defaults) -> FileAttr {
         mtime: attr.modified_at,
         ctime: attr.changed_at,
         crtime: attr.created_at,
-        kind: file_type(attr.is_folder),
+        kind: file_type(attr.is_folder, attr.is_link),
         perm: attr.mode as u16,
         nlink: attr.links,
         uid: attr.uid,
@@ -62,9 +62,13 @@ pub fn nothing() -> FileAttr {
     }
 }
 
-/// File or directory.
-pub fn file_type(is_folder: bool) -> FileType {
-    if is_folder { FileType::Directory } else { FileType::RegularFile }
+/// File, directory or symbolic link.
+pub fn file_type(is_folder: bool, is_link: bool) -> FileType {
+    match (is_folder, is_link) {
+        (true, _) => FileType::Directory,
+        (false, true) => FileType::Symlink,
+        (false, false) => FileType::RegularFile,
+    }
 }
 
 /// The flags of open(2).
@@ -109,11 +113,11 @@ pub fn seek(offset: i64, whence: i32) -> Result<(u64, Seek)> {
     }
 }
 
-/// A time, or now.
+/// A time, or now: in whole milliseconds, which the drive keeps without further ado.
 pub fn time(time: TimeOrNow) -> SystemTime {
     match time {
         TimeOrNow::SpecificTime(time) => time,
-        TimeOrNow::Now => SystemTime::now(),
+        TimeOrNow::Now => to_millis(SystemTime::now()),
     }
 }
 
