@@ -5,6 +5,7 @@
 //! api/*    one function per endpoint (JSON)      data     signed part and download URLs (bytes)
 //! upload   parts on their way in                 complete parts become a content
 //! task     background work on large folders      archive  files and folders in one zip
+//! facts    what media tell, found out later      process  thumbnails
 //! entry    rows as values      view  File objects      feed  change log
 //! store    SQLite + files, durable before it answers   hash, sign, clock, reply, media
 //! ```

@@ -20,11 +20,13 @@ GROUPS = [
     "download",
     "pictures",
     "revisions",
+    "tasks",
     "batches",
     "refusals",
 ]
-# They need the users, keys and applications that scripts/conformance gives the server it starts.
-WITH_ACCOUNTS = ["accounts", "drives"]
+# They need the users, keys and applications that scripts/conformance gives the server it starts. The last moves
+# its clock.
+WITH_ACCOUNTS = ["accounts", "drives", "control"]
 
 
 def main():

@@ -28,9 +28,17 @@ def size_of(url):
     return struct.unpack(">II", answer.content[16:24])
 
 
-@check("an image has its dimensions, soon after complete")
+@check("an image has its dimensions, soon after complete, and the feed says so")
 def _(bench):
+    cursor = bench.pds.delta_get_last_cursor().cursor
     file = bench.file("measured.png", png(60, 40))
+
+    def news():
+        items = bench.pds.list_delta(cursor=cursor).items or []
+        mine = [item for item in items if item.file_id == file.file_id]
+        return mine if mine and mine[-1].file.image_media_metadata else None
+
+    same(eventually("the facts in the feed", news)[-1].file.image_media_metadata.width, 60, "width in the feed")
     facts = eventually("image_media_metadata", lambda: bench.get(file.file_id, fields="*").image_media_metadata)
     same((facts.width, facts.height), (60, 40), "width and height")
     same(bench.get(file.file_id).category, "image", "category")
