@@ -32,6 +32,7 @@ mod migrations;
 mod process;
 mod reply;
 mod search;
+mod share;
 mod sign;
 mod store;
 mod task;

@@ -27,6 +27,8 @@ mod revisions;
 mod search;
 #[path = "server/several.rs"]
 mod several;
+#[path = "server/shares.rs"]
+mod shares;
 #[path = "server/tasks.rs"]
 mod tasks;
 #[path = "server/thumbnails.rs"]

@@ -22,6 +22,7 @@ mod proof;
 mod read;
 mod revision;
 mod search;
+mod share;
 mod sync;
 mod task;
 mod upload;
@@ -32,7 +33,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_TYPE, LOCATION};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -57,6 +58,9 @@ const MAX_IN_WORK: usize = 64;
 
 /// What a form says its type is.
 const FORM: &[u8] = b"application/x-www-form-urlencoded";
+
+/// Where a share token comes (2.3).
+const SHARE_TOKEN: &str = "x-share-token";
 
 /// A handler.
 type Endpoint = fn(&Call) -> ApiResult<Reply>;
@@ -111,6 +115,11 @@ const ENDPOINTS: &[(&str, Endpoint)] = &[
     ("/v2/file/revision/restore", revision::restore),
     ("/v2/file/revision/delete", revision::delete),
     ("/v2/batch", batch::batch),
+    ("/v2/share_link/create", share::create),
+    ("/v2/share_link/get", share::get),
+    ("/v2/share_link/list", share::list),
+    ("/v2/share_link/update", share::update),
+    ("/v2/share_link/cancel", share::cancel),
 ];
 
 /// Endpoints that need no token: they give one.
@@ -118,6 +127,8 @@ const ANONYMOUS: &[(&str, Endpoint)] = &[
     ("/v2/oauth/token", oauth::token),
     ("/v2/account/token", oauth::account_token),
     ("/v2/account/revoke", oauth::revoke),
+    ("/v2/share_link/get_by_anonymous", share::get_by_anonymous),
+    ("/v2/share_link/get_share_token", share::get_share_token),
 ];
 
 /// The handler of a path.
@@ -189,7 +200,9 @@ async fn call(State(front): State<Front>, request: Request) -> Response {
         return no_such_route();
     };
     let (parts, body) = request.into_parts();
-    let credential = match is_anonymous(parts.uri.path()) {
+    let share_token = parts.headers.get(SHARE_TOKEN).and_then(|token| Some(token.to_str().ok()?.to_owned()));
+    let is_signed_in = parts.headers.contains_key(AUTHORIZATION);
+    let credential = match is_anonymous(parts.uri.path()) || (share_token.is_some() && !is_signed_in) {
         true => Ok(Credential::None),
         false => Credential::of(&front.service, &parts),
     };
@@ -206,6 +219,7 @@ async fn call(State(front): State<Front>, request: Request) -> Response {
     // they send a form.
     let is_form = parts.uri.path() == "/v2/oauth/token"
         && parts.headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(FORM));
+    let path = parts.uri.path().to_owned();
     let work = move |service: Arc<Service>, body: Bytes| {
         let caller = credential.settle(&service, &body)?;
         let args = match is_form {
@@ -214,7 +228,14 @@ async fn call(State(front): State<Front>, request: Request) -> Response {
         };
         let call = Call { service, caller, args, proof, quirk };
         call.refuse()?;
-        Ok(call.blur(endpoint(&call)?).into_response())
+        let by_share = share_token.filter(|_| !is_signed_in || call.args.value("share_id").is_some());
+        let reply = match by_share {
+            Some(token) if !is_anonymous(&path) => {
+                share::visit(call.child(call.args.clone()), &path, &token, endpoint)
+            }
+            _ => endpoint(&call),
+        };
+        Ok(call.blur(reply?).into_response())
     };
     answer(front, body, work).await.unwrap_or_else(IntoResponse::into_response)
 }

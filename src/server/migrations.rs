@@ -65,6 +65,24 @@ pub const MIGRATIONS: &[&str] = &[
     "ALTER TABLE revision ADD COLUMN facts_due INTEGER NOT NULL DEFAULT 0;
     CREATE INDEX revision_facts_due ON revision (seq) WHERE facts_due = 1;
     CREATE INDEX entry_revision ON entry (revision);",
+    // Share links.
+    "CREATE TABLE share (
+        id            TEXT PRIMARY KEY,
+        drive         INTEGER NOT NULL,
+        user          TEXT NOT NULL,                  -- who made it
+        name          TEXT NOT NULL,
+        description   TEXT NOT NULL,
+        password      TEXT NOT NULL,                  -- empty: none
+        expires_at    INTEGER,                        -- NULL: never
+        files_json    TEXT,                           -- ids; NULL: the whole drive
+        settings_json TEXT NOT NULL,
+        enabled       INTEGER NOT NULL,
+        downloads     INTEGER NOT NULL,
+        visits        INTEGER NOT NULL,
+        created_at    INTEGER NOT NULL,
+        updated_at    INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX share_user ON share (user, id);",
 ];
 
 /// The format of a store to which every step was applied.

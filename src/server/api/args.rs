@@ -35,6 +35,7 @@ const TEXT_FIELDS: &[&str] = &[
 ];
 
 /// The body of a request.
+#[derive(Clone)]
 pub struct Args(Map<String, Value>);
 
 impl Args {
@@ -60,6 +61,16 @@ impl Args {
     /// The arguments of a child of a batch.
     pub fn from_object(map: Map<String, Value>) -> Args {
         Args(map)
+    }
+
+    /// All fields.
+    pub fn fields(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
+    /// Sets a field to what the server knows better.
+    pub fn set(&mut self, key: &str, value: Value) {
+        self.0.insert(key.to_owned(), value);
     }
 
     /// A field as it came.

@@ -171,12 +171,14 @@ pub struct Guesses {
 }
 
 impl Guesses {
-    fn may_try(&self, now: i64) -> bool {
+    /// Whether a password is looked at now, in seconds since 1970.
+    pub fn may_try(&self, now: i64) -> bool {
         let state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         state.0 != now / 60 || state.1 < MAX_WRONG
     }
 
-    fn wrong(&self, now: i64) {
+    /// Counts a wrong one.
+    pub fn wrong(&self, now: i64) {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if state.0 != now / 60 {
             *state = (now / 60, 0);

@@ -176,6 +176,7 @@ fn erase(c: &Connection, id: i64) -> ApiResult<()> {
         "DELETE FROM revision WHERE entry IN (SELECT seq FROM entry WHERE drive = ?1)",
         "DELETE FROM entry WHERE drive = ?1",
         "DELETE FROM feed WHERE drive = ?1",
+        "DELETE FROM share WHERE drive = ?1",
         "DELETE FROM drive WHERE id = ?1",
         "UPDATE user SET default_drive = NULL WHERE default_drive = ?1",
     ] {
