@@ -30,6 +30,7 @@ mod serve;
 mod status;
 mod talk;
 mod thumbs;
+mod trash;
 mod umount;
 mod wait;
 mod words;
@@ -78,6 +79,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Give the desktop the drive's thumbnails, so that it need not read the files
     Thumbs(thumbs::ThumbsArgs),
+    /// List, restore or delete what is in the recycle bin
+    Trash(trash::TrashArgs),
     /// Wait until files are on the drive, or have been looked at there
     Wait(wait::WaitArgs),
     /// Show the version
@@ -128,6 +131,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Find(args)) => find::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Thumbs(args)) => thumbs::run(&args),
+        Some(Command::Trash(args)) => trash::run(&args),
         Some(Command::Wait(args)) => wait::run(&args),
         Some(Command::Version) => {
             say!("pdsfs {}", env!("CARGO_PKG_VERSION"));

@@ -39,6 +39,7 @@ pub mod recover;
 pub mod rename;
 pub mod space;
 pub mod thumbnails;
+pub mod trash;
 pub mod wait;
 pub mod xattr;
 

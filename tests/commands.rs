@@ -21,6 +21,8 @@ mod posix;
 #[path = "commands/saving.rs"]
 mod saving;
 mod support;
+#[path = "commands/trash.rs"]
+mod trash;
 #[path = "commands/writing.rs"]
 mod writing;
 #[path = "commands/xattr_copying.rs"]

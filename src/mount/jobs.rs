@@ -36,6 +36,14 @@ async fn run(fs: &Arc<DriveFs>, job: Job, items: &Items) -> Result<Value, Failur
             fs.thumbnails(paths, pixels, items).await;
             Ok(Value::Null)
         }
+        Job::TrashList => {
+            fs.trash_list(items).await?;
+            Ok(Value::Null)
+        }
+        Job::TrashEnd { ids, restore } => {
+            fs.trash_end(&ids, restore, items).await?;
+            Ok(Value::Null)
+        }
         Job::Wait { path, media, seconds } => {
             let what = if media { WaitFor::Media } else { WaitFor::Uploaded };
             let long = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);

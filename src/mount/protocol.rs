@@ -59,6 +59,16 @@ pub enum Job {
         /// The longest side.
         pixels: u32,
     },
+    /// Tells what is in the recycle bin. Each item is an entry: `id`, `name`, `size`, `folder`, `trashed_at`.
+    TrashList,
+    /// Brings entries of the recycle bin back, or deletes them for good. Each item is one: `id`, and `error` in
+    /// words where it failed.
+    TrashEnd {
+        /// Their ids; at most [`MAX_PATHS`].
+        ids: Vec<String>,
+        /// Back to where they were, instead of deleted.
+        restore: bool,
+    },
     /// Waits until a file is on the drive.
     Wait {
         /// Which.

@@ -209,6 +209,14 @@ impl Pds {
         self.remove("delete", id, "file/delete", body).await
     }
 
+    /// Brings back from the recycle bin, to where it was (10.5), and returns when it is there.
+    ///
+    /// # Errors
+    /// [`Kind::NotFound`] when it is gone for good.
+    pub async fn restore(&self, id: &FileId) -> Result<()> {
+        self.remove("restore", id, "recyclebin/restore", self.file_body(id)).await
+    }
+
     async fn remove(&self, op: &'static str, id: &FileId, path: &'static str, body: Value) -> Result<()> {
         match self.transport.call(Call::new(op, id.as_str(), path, body)).await {
             Ok(reply) => self.await_task(op, id, &reply.value).await,

@@ -138,6 +138,18 @@ impl Pds {
         Ok(Page { files, next })
     }
 
+    /// A page of the recycle bin (10.5). `marker` is `""` for the first page.
+    pub async fn bin(&self, marker: &str) -> Result<Page> {
+        const OP: &str = "list the recycle bin";
+        let body = json!({
+            "drive_id": self.drive_id().as_str(), "limit": PAGE, "marker": marker, "fields": "*",
+        });
+        let mut value = self.read(OP, "", "recyclebin/list", body).await?;
+        let next = next_marker(OP, &value, marker)?;
+        let files = take_items(OP, &mut value)?.into_iter().map(File::from_value).collect::<Result<_>>()?;
+        Ok(Page { files, next })
+    }
+
     /// A file or folder with every field the service has (9.1).
     ///
     /// # Errors
