@@ -22,6 +22,7 @@ pub mod extents;
 pub mod index;
 pub mod recency;
 pub mod store;
+pub mod verify;
 
 use std::fs::File;
 use std::ops::Range;
@@ -37,6 +38,7 @@ use tokio::sync::futures::Notified;
 use crate::error::{Error, Kind, Result};
 use extents::ExtentSet;
 use recency::Recency;
+use verify::Runs;
 
 /// Locks a plain mutex. A panic elsewhere while holding it was a bug of ours that was reported there; the
 /// data of these locks is never left half changed, so the others go on.
@@ -90,6 +92,8 @@ struct State {
     dirty: bool,
     /// How often the content became that of another revision.
     generation: u64,
+    /// Checksums of what was fetched.
+    runs: Runs,
     /// How often extents came or went.
     changes: u64,
     /// Handles whose reads the kernel answers from the local file by itself: no hole may be made meanwhile.
@@ -136,7 +140,15 @@ impl Content {
             file: Arc::new(file),
             path: Mutex::new(path.to_owned()),
             place_is_durable: AtomicBool::new(false),
-            state: RwLock::new(State { present, backed_len, dirty, generation: 0, changes: 0, lent: 0 }),
+            state: RwLock::new(State {
+                present,
+                backed_len,
+                dirty,
+                generation: 0,
+                runs: Runs::default(),
+                changes: 0,
+                lent: 0,
+            }),
             grown: Notify::new(),
             recency: Mutex::default(),
             clock: OnceLock::new(),
@@ -187,7 +199,7 @@ impl Content {
     /// As [`Content::write_at`].
     pub fn fill(&self, data: &[u8], offset: u64) -> Result<()> {
         let generation = self.generation();
-        self.fill_of(generation, &[data], offset).map(|_| ())
+        self.fill_of(generation, &[data], offset, None).map(|_| ())
     }
 
     /// Which revision's content it is, as a number for [`Content::fill_of`].
@@ -198,30 +210,55 @@ impl Content {
     /// As [`Content::fill`] for the chunks of a reply that was asked for when the content was of this
     /// generation; `false`, and nothing done, when it is of another one now.
     ///
+    /// Where all bytes of a file came this way they are compared with `crc64`, that of the whole.
+    ///
     /// # Errors
-    /// As [`Content::write_at`].
-    pub fn fill_of<B: AsRef<[u8]>>(&self, generation: u64, chunks: &[B], offset: u64) -> Result<bool> {
-        {
-            let mut state = self.state_mut();
-            if state.generation != generation {
-                return Ok(false);
-            }
-            let mut at = offset;
-            for chunk in chunks {
-                let chunk = chunk.as_ref();
-                let range = at..at + chunk.len() as u64;
-                for gap in state.missing(range.clone()) {
-                    let bytes = &chunk[(gap.start - at) as usize..(gap.end - at) as usize];
-                    self.file
-                        .write_all_at(bytes, gap.start)
-                        .map_err(|error| Error::io("write to the local cache", error))?;
-                    state.present.insert(gap);
-                }
-                at = range.end;
-            }
-            state.changes += 1;
-            self.touch(offset..at);
+    /// As [`Content::write_at`]; [`Kind::Corrupt`] when these bytes complete the file and it is another than
+    /// it should be. They are not present then; which of the others are wrong is not known.
+    pub fn fill_of<B: AsRef<[u8]>>(
+        &self,
+        generation: u64,
+        chunks: &[B],
+        offset: u64,
+        crc64: Option<u64>,
+    ) -> Result<bool> {
+        let len: u64 = chunks.iter().map(|chunk| chunk.as_ref().len() as u64).sum();
+        let crc = crc64.map(|_| verify::crc64(chunks));
+        let mut state = self.state_mut();
+        if state.generation != generation {
+            return Ok(false);
         }
+        let gaps = state.missing(offset..offset + len);
+        // A draft is another file than the drive describes.
+        let crc64 = crc64.filter(|_| !state.dirty);
+        if let Some(crc) =
+            crc.filter(|_| crc64.is_some() && matches!(&gaps[..], [gap] if *gap == (offset..offset + len)))
+        {
+            state.runs.add(offset..offset + len, crc);
+        }
+        if let (Some(is), Some(wanted)) = (state.runs.whole(state.backed_len), crc64)
+            && is != wanted
+        {
+            state.runs.clear();
+            let why = "what the service sent is not the file it describes (the CRC-64 differs)";
+            return Err(Error::new(Kind::Corrupt, "read", why));
+        }
+        let mut at = offset;
+        for chunk in chunks {
+            let chunk = chunk.as_ref();
+            let range = at..at + chunk.len() as u64;
+            for gap in state.missing(range.clone()) {
+                let bytes = &chunk[(gap.start - at) as usize..(gap.end - at) as usize];
+                self.file
+                    .write_all_at(bytes, gap.start)
+                    .map_err(|error| Error::io("write to the local cache", error))?;
+                state.present.insert(gap);
+            }
+            at = range.end;
+        }
+        state.changes += 1;
+        self.touch(offset..at);
+        drop(state);
         self.grown.notify_waiters();
         Ok(true)
     }
@@ -307,6 +344,7 @@ impl Content {
             return Ok(());
         }
         state.present.remove(range.clone());
+        state.runs.remove(range.clone());
         state.changes += 1;
         self.punch(range)
     }
@@ -354,6 +392,7 @@ impl Content {
         state.dirty = false;
         state.generation += 1;
         state.changes += 1;
+        state.runs.clear();
         state.backed_len = len;
         // Holes of the local file are zeros of the drive's revision: reading them needs no fetch.
         state.present.insert(0..len);
@@ -361,7 +400,10 @@ impl Content {
 
     /// About to be changed here: not to be evicted any more.
     pub fn mark_dirty(&self) {
-        self.state_mut().dirty = true;
+        let mut state = self.state_mut();
+        state.dirty = true;
+        // Written bytes are no run, and those of the drive are for another file than this becomes.
+        state.runs.clear();
     }
 
     /// Lends the local file to the kernel when every byte is there and true; it stays as it is until
@@ -545,10 +587,26 @@ mod tests {
         content.write_at(b"newnew", 0).unwrap();
         content.mark_clean(6);
         content.evict(0..6).unwrap();
-        assert!(!content.fill_of(before, &[b"oldold"], 0).unwrap());
+        assert!(!content.fill_of(before, &[b"oldold"], 0, None).unwrap());
         assert_eq!(read(&content, 0..6), None);
-        assert!(content.fill_of(content.generation(), &[b"newnew"], 0).unwrap());
+        assert!(content.fill_of(content.generation(), &[b"newnew"], 0, None).unwrap());
         assert_eq!(read(&content, 0..6).unwrap(), b"newnew");
+    }
+
+    #[test]
+    fn what_is_not_the_file_it_should_be_is_never_complete() {
+        let (_dir, content) = content(6);
+        content.mark_clean(6);
+        content.evict(0..6).unwrap();
+        let fill = |bytes: &[u8], at, crc| content.fill_of(1, &[bytes], at, Some(crc));
+        let right = verify::crc64(&[b"abcdef"]);
+        fill(b"def", 3, right).unwrap();
+        assert_eq!(fill(b"abX", 0, right).unwrap_err().kind(), Kind::Corrupt);
+        assert_eq!(read(&content, 0..3), None);
+        content.evict(0..6).unwrap();
+        fill(b"def", 3, right).unwrap();
+        fill(b"abc", 0, right).unwrap();
+        assert_eq!(read(&content, 0..6).unwrap(), b"abcdef");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | [`change`] | mkdir, unlink, rmdir, times and modes |
 //! | [`rename`] | all forms of rename |
 //! | [`posix`] | modes, owners, exact times, symbolic links |
+//! | [`cache`] | what is cached, pinned, and given back |
 //! | [`attributes`], [`xattr`] | extended attributes |
 //! | [`find`] | where in the tree are the files that the drive's search finds |
 //! | [`thumbnails`] | pictures of files, for the desktop |
@@ -28,6 +29,7 @@ pub mod attr;
 pub mod attributes;
 pub mod behind;
 pub mod body;
+pub mod cache;
 pub mod change;
 pub mod complete;
 pub mod data;
@@ -69,7 +71,7 @@ use attributes::{Creators, Flats};
 use behind::Behind;
 use body::Body;
 use follow::Follower;
-use handle::{DirHandle, Handles};
+use handle::{DirHandle, Handles, Pages};
 use recover::Recovering;
 
 pub use complete::{DrainReport, Progress, Status};
@@ -112,6 +114,7 @@ pub struct DriveFs {
     writer: Arc<Writer>,
     bodies: Mutex<HashMap<Ino, Arc<Body>>>,
     handles: Handles,
+    pages: Pages,
     loading: Mutex<HashMap<Ino, Weak<AsyncMutex<()>>>>,
     quiet_until: Mutex<Option<Instant>>,
     space: AsyncMutex<Option<(Instant, Drive)>>,
@@ -160,6 +163,7 @@ impl DriveFs {
             store,
             bodies: Mutex::default(),
             handles: Handles::default(),
+            pages: Pages::default(),
             loading: Mutex::default(),
             quiet_until: Mutex::new(None),
             space: AsyncMutex::new(None),

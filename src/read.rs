@@ -18,7 +18,7 @@ pub mod window;
 
 use std::collections::HashMap;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -98,9 +98,13 @@ pub struct Remote {
     content: Arc<Content>,
     /// Of the content, while it is this revision's.
     generation: u64,
+    /// Of the whole, as the drive says.
+    crc64: Option<u64>,
     fetching: Mutex<Fetching>,
     /// Bytes that came in since the start.
     fetched: AtomicU64,
+    /// Some of what was read of it was not true.
+    is_suspect: AtomicBool,
 }
 
 impl Remote {
@@ -110,10 +114,25 @@ impl Remote {
             key: (file.id.clone(), file.revision.clone()),
             size: file.size,
             generation: content.generation(),
+            crc64: file.crc64,
             content,
             fetching: Mutex::default(),
             fetched: AtomicU64::new(0),
+            is_suspect: AtomicBool::new(false),
         })
+    }
+
+    /// Fails once it turned out that some of what was read before was not true. For good: the kernel asks
+    /// again when reading ahead fails, and would go on from bytes of which nobody knows that they are wrong.
+    ///
+    /// # Errors
+    /// [`Kind::Corrupt`].
+    pub fn trust(&self) -> Result<()> {
+        if !self.is_suspect.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let why = "what was read of it is not what the drive describes (the CRC-64 differs): open it again";
+        Err(Error::new(Kind::Corrupt, "read", why))
     }
 
     /// File and revision.
@@ -402,9 +421,15 @@ impl Reader {
         let len: u64 = batch.iter().map(|chunk| chunk.len() as u64).sum();
         let keep = || {
             self.store.make_room(len);
-            let fill = || remote.content.fill_of(remote.generation, &batch, offset);
+            let fill = || remote.content.fill_of(remote.generation, &batch, offset, remote.crc64);
             let filled = match fill() {
                 Err(error) if error.kind() == Kind::NoSpace && self.store.give_back(len) => fill()?,
+                Err(error) if error.kind() == Kind::Corrupt => {
+                    // First the bytes go: who is told by the flag may open it again at once.
+                    self.store.distrust(&remote.key);
+                    remote.is_suspect.store(true, Ordering::Release);
+                    return Err(error);
+                }
                 filled => filled?,
             };
             if !filled {

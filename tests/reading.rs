@@ -7,6 +7,8 @@
 mod cache;
 #[path = "reading/cost.rs"]
 mod cost;
+#[path = "reading/integrity.rs"]
+mod integrity;
 #[path = "reading/patience.rs"]
 mod patience;
 #[allow(dead_code)]

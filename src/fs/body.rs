@@ -35,8 +35,6 @@ pub struct Body {
     pub completing: AsyncMutex<()>,
     /// A task is about to bring it to the drive: what is written until it begins is included.
     pub queued: AtomicBool,
-    /// The last open went past the kernel's cache, which has pages of an earlier revision.
-    pub past_cache: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -91,7 +89,6 @@ impl Body {
             ino,
             completing: AsyncMutex::new(()),
             queued: AtomicBool::new(false),
-            past_cache: AtomicBool::new(false),
             state: Mutex::new(state),
         })
     }

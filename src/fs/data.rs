@@ -88,7 +88,7 @@ impl DriveFs {
         if node.is_folder() {
             return Err(Error::new(Kind::IsDirectory, "open", "it is a folder").on(&node.name));
         }
-        let (body, keep_cache) = self.body(&node)?;
+        let body = self.body(&node)?;
         if mode.truncate
             && mode.write
             && let Err(error) = body.clear(&self.store, &self.writer, || self.placement(ino))
@@ -97,10 +97,13 @@ impl DriveFs {
             return Err(error);
         }
         let past_cache = self.tree.opens(ino) > 1 && self.handles.has_other_revision(&body);
-        // Once the earlier revision is closed its pages are still there.
-        let was_past_cache = body.past_cache.swap(past_cache, Ordering::Relaxed);
+        let revision = match (body.stage(), past_cache) {
+            (Stage::Clean(remote), false) => Some(remote.key().1.clone()),
+            // Pages of bytes that are no revision yet, or of an earlier one.
+            (Stage::Draft { .. }, _) | (_, true) => None,
+        };
         Ok(Opened {
-            keep_cache: keep_cache && !mode.truncate && !past_cache && !was_past_cache,
+            keep_cache: self.pages.swap(ino, revision),
             past_cache,
             handle: self.add_handle(body, mode, caller),
         })
@@ -126,26 +129,27 @@ impl DriveFs {
     }
 
     /// The body of a node, made when it is not open, and counted as open until [`DriveFs::let_go`]: no other may be
-    /// made meanwhile. And whether it has the content it had before.
-    fn body(&self, node: &Node) -> Result<(Arc<Body>, bool)> {
+    /// made meanwhile.
+    fn body(&self, node: &Node) -> Result<Arc<Body>> {
         let mut bodies = lock(&self.bodies);
         // As it is now: a completion may have given it a new revision since the caller looked.
         let now = self.tree.node(node.ino);
         let node = now.as_ref().unwrap_or(node);
         if let Some(body) = bodies.get(&node.ino) {
-            let unchanged =
+            let is_current =
                 node.file.as_ref().is_none_or(|file| body.revision().as_ref() == Some(&file.revision));
+            let is_true = body.source().2.is_none_or(|remote| remote.trust().is_ok());
             // A draft that the drive has is newer than the node until that hears of it, too.
-            if unchanged || matches!(body.stage(), Stage::Draft { .. }) {
+            if (is_current && is_true) || matches!(body.stage(), Stage::Draft { .. }) {
                 self.tree.open_handle(node.ino);
-                return Ok((Arc::clone(body), unchanged));
+                return Ok(Arc::clone(body));
             }
         }
         let file = node.file.as_ref().ok_or_else(|| gone("open"))?;
         let body = Body::clean(node.ino, self.reader.open(file)?);
         bodies.insert(node.ino, Arc::clone(&body));
         self.tree.open_handle(node.ino);
-        Ok((body, false))
+        Ok(body)
     }
 
     /// Where the draft of an inode belongs.
@@ -231,6 +235,9 @@ impl DriveFs {
         if buffer.is_empty() {
             return Some(Ok(0));
         }
+        if let Some(Err(error)) = remote.as_ref().map(|remote| remote.trust()) {
+            return Some(Err(self.refused(&handle, error)));
+        }
         let is_here = match content.read_at(buffer, range.start) {
             Ok(is_here) => is_here,
             Err(error) => return Some(Err(error)),
@@ -255,8 +262,10 @@ impl DriveFs {
                 && let Err(error) = self.reader.ensure(remote, clip(offset, len, remote.size())).await
                 && handle.body.source().2.is_some_and(|now| Arc::ptr_eq(&now, remote))
             {
-                return Err(error);
+                return Err(self.refused(&handle, error));
             }
+            let trusted = remote.as_ref().map_or(Ok(()), |remote| remote.trust());
+            trusted.map_err(|error| self.refused(&handle, error))?;
             let memory = self.reader.memory(len as u64).await;
             let mut bytes = vec![0; (range.end - range.start) as usize];
             if content.read_at(&mut bytes, range.start)? {
@@ -267,6 +276,15 @@ impl DriveFs {
             }
         }
         Err(Error::new(Kind::NoSpace, "read", "the local cache is too small for what is being read"))
+    }
+
+    /// An error of reading, before a program hears of it: it may open the file again at once, and must not get
+    /// pages that turned out not to be true.
+    fn refused(&self, handle: &FileHandle, error: Error) -> Error {
+        if error.kind() == Kind::Corrupt {
+            self.pages.swap(handle.body.ino, None);
+        }
+        error
     }
 
     /// Writes. All of `data` or nothing.
@@ -317,7 +335,7 @@ impl DriveFs {
         if node.is_folder() {
             return Err(Error::new(Kind::IsDirectory, "truncate", "it is a folder").on(&node.name));
         }
-        let body = self.body(&node)?.0;
+        let body = self.body(&node)?;
         let done = match self.cut(&body, size) {
             Ok(true) if !self.handles.charge_writers(&body) => self.finish(&body).await,
             done => done.map(drop),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::body::Body;
 use crate::content::lock;
+use crate::pds::model::RevisionId;
 use crate::read::window::Window;
 use crate::tree::{DirEntry, Ino};
 
@@ -35,6 +36,32 @@ pub struct DirHandle {
     pub ino: Ino,
     /// Its entries; an entry's offset is its place here.
     pub entries: Mutex<Arc<Vec<DirEntry>>>,
+}
+
+/// Files whose pages the kernel may have are remembered up to this many.
+const MAX_PAGES: usize = 64 * 1024;
+
+/// The revision that the pages of an inode in the kernel are of, if the kernel has any: whoever opens the same
+/// revision again need not read it again.
+#[derive(Default)]
+pub struct Pages {
+    revisions: Mutex<HashMap<Ino, RevisionId>>,
+}
+
+impl Pages {
+    /// From now on the pages are of `revision`, or of nobody knows what. Whether they were of it already.
+    pub fn swap(&self, ino: Ino, revision: Option<RevisionId>) -> bool {
+        let mut revisions = lock(&self.revisions);
+        let Some(revision) = revision else {
+            revisions.remove(&ino);
+            return false;
+        };
+        if revisions.len() >= MAX_PAGES {
+            // The next open of each reads anew, no more.
+            revisions.clear();
+        }
+        revisions.insert(ino, revision.clone()) == Some(revision)
+    }
 }
 
 /// All open handles.

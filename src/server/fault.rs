@@ -64,6 +64,8 @@ pub enum FaultAction {
     StallBody,
     /// It is handled, but the connection closes without a reply.
     LostReply,
+    /// It is handled, but one byte in the middle of the reply's body is another.
+    WrongByte,
     /// It is handled, but the CRC-64 in the reply is wrong.
     WrongCrc,
     /// It is handled, but the reply is a web page.
@@ -367,6 +369,7 @@ async fn misbehave(
         }
         FaultAction::StallBody => stall_body(Arc::clone(faults), next.run(request).await),
         FaultAction::CutBody => cut_body(next.run(request).await).await,
+        FaultAction::WrongByte => wrong_byte(next.run(request).await),
         FaultAction::WrongCrc => wrong_crc(next.run(request).await).await,
         FaultAction::NotJson => {
             let page = "<html><body>Sign in to this network</body></html>";
@@ -535,6 +538,25 @@ fn stall_body(faults: Arc<Faults>, response: Response) -> Response {
                 Some((Ok(piece), (body, 0, rest)))
             }
         });
+    Response::from_parts(parts, Body::from_stream(pieces))
+}
+
+fn wrong_byte(response: Response) -> Response {
+    let (parts, body) = response.into_parts();
+    let middle = announced(&parts.headers).unwrap_or_else(|| body.size_hint().lower()) / 2;
+    let pieces = body.into_data_stream().scan(0_u64, move |at, piece| {
+        let start = *at;
+        let piece = piece.map(|piece| {
+            *at += piece.len() as u64;
+            let mut bytes = piece.to_vec();
+            let place = middle.checked_sub(start).and_then(|place| usize::try_from(place).ok());
+            if let Some(byte) = place.and_then(|place| bytes.get_mut(place)) {
+                *byte ^= 1;
+            }
+            Bytes::from(bytes)
+        });
+        std::future::ready(Some(piece))
+    });
     Response::from_parts(parts, Body::from_stream(pieces))
 }
 
