@@ -32,7 +32,9 @@ mod talk;
 mod thumbs;
 mod trash;
 mod umount;
+mod uploads;
 mod wait;
+mod watch;
 mod words;
 
 use std::fmt::Write as _;
@@ -83,6 +85,10 @@ enum Command {
     Trash(trash::TrashArgs),
     /// Wait until files are on the drive, or have been looked at there
     Wait(wait::WaitArgs),
+    /// List, retry, discard or export what is not on the drive yet
+    Uploads(uploads::UploadsArgs),
+    /// Wait until what was written is on the drive
+    Flush(uploads::FlushArgs),
     /// Show the version
     Version,
 }
@@ -133,6 +139,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Thumbs(args)) => thumbs::run(&args),
         Some(Command::Trash(args)) => trash::run(&args),
         Some(Command::Wait(args)) => wait::run(&args),
+        Some(Command::Uploads(args)) => uploads::run(&args),
+        Some(Command::Flush(args)) => uploads::flush(&args),
         Some(Command::Version) => {
             say!("pdsfs {}", env!("CARGO_PKG_VERSION"));
             Ok(())

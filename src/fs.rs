@@ -7,6 +7,7 @@
 //! | [`complete`] | how a draft gets to the drive, conflicts, draining, status |
 //! | [`behind`] | what is sent after close, and again after a failure |
 //! | [`recover`] | what survives this process, and how it goes on |
+//! | [`uploads`] | what people do about files that are not on the drive: send, discard, export |
 //! | [`space`] | space and holes: fallocate, where data begins |
 //! | [`follow`] | what runs beside the requests: the feed, the index, telling the kernel |
 //! | [`change`] | mkdir, unlink, rmdir, times and modes |
@@ -42,6 +43,7 @@ pub mod rename;
 pub mod space;
 pub mod thumbnails;
 pub mod trash;
+pub mod uploads;
 pub mod wait;
 pub mod xattr;
 

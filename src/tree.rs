@@ -518,6 +518,22 @@ impl Tree {
         inner.reap(ino);
     }
 
+    /// As [`Tree::remove`] where the kernel did not ask for it.
+    pub fn give_up(&self, ino: Ino) {
+        let mut inner = lock(&self.inner);
+        if let Some(slot) = inner.nodes.get_mut(&ino) {
+            slot.removed = true;
+        }
+        let tick = inner.advance();
+        inner.unlink(ino, tick, false);
+        inner.reap(ino);
+    }
+
+    /// Size and times of a node changed where the kernel did not ask for it.
+    pub fn tell_changed(&self, ino: Ino) {
+        lock(&self.inner).tell_attributes(ino);
+    }
+
     /// The drive no longer has `file`, by a change of ours: news of it that was asked for before now is old.
     pub fn vanished(&self, file: &File) {
         let mut inner = lock(&self.inner);

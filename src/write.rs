@@ -33,10 +33,13 @@ use crate::error::{Error, Kind, Result};
 use crate::pds::model::{File, FileId};
 use crate::pds::{CreateFile, NewAttributes, PartBody, Pds};
 use journal::Journal;
-use upload::{Action, Event, Habits, Mark, Outcome, Upload, View};
+use upload::{Action, Commit, Event, Habits, Mark, Outcome, Upload, View};
 
 /// Memory one part under way may hold: two buffers of the sender.
 const SEND_BUFFER_BYTES: u64 = 2 * 1024 * 1024;
+
+/// Completions of a draft that were asked for without an answer, as far as they are remembered.
+const MAX_COMMITS: usize = 8;
 
 /// How drafts are uploaded.
 #[derive(Clone, Copy, Debug)]
@@ -118,6 +121,8 @@ struct State {
     rival: Option<FileId>,
     /// The open upload.
     mark: Option<Mark>,
+    /// What the drive was asked to make of it, without saying that it has; the latest last.
+    commits: Vec<Commit>,
 }
 
 /// A draft at one moment, for the journal.
@@ -131,8 +136,17 @@ pub struct Snapshot {
     pub present: ExtentSet,
     /// Where it belongs.
     pub placement: Placement,
+    /// What is known of its upload.
+    pub trace: Trace,
+}
+
+/// What an upload leaves behind for the next run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
     /// The open upload.
     pub mark: Option<Mark>,
+    /// What the drive was asked to make of it, without saying that it has; the latest last.
+    pub commits: Vec<Commit>,
 }
 
 impl Writer {
@@ -160,7 +174,7 @@ impl Writer {
 
     /// A draft over `content`, `size` bytes long, and the task that will upload it.
     pub fn begin(self: &Arc<Self>, content: Arc<Content>, size: u64, placement: Placement) -> Arc<Draft> {
-        self.resume(content, size, placement, None)
+        self.resume(content, size, placement, Trace::default())
     }
 
     /// As [`Writer::begin`]; the upload goes on where an earlier run left it.
@@ -169,12 +183,12 @@ impl Writer {
         content: Arc<Content>,
         size: u64,
         placement: Placement,
-        mark: Option<Mark>,
+        trace: Trace,
     ) -> Arc<Draft> {
         let streaming = content.backed_len() == 0 && size == 0;
         let draft = Arc::new(Draft {
             content,
-            is_resumed: mark.is_some(),
+            is_resumed: trace.mark.is_some(),
             state: Mutex::new(State {
                 size,
                 version: 1,
@@ -186,7 +200,8 @@ impl Writer {
                 retired: false,
                 retry: false,
                 rival: None,
-                mark,
+                mark: trace.mark,
+                commits: trace.commits,
             }),
             recorded: AtomicBool::new(false),
             changed: Notify::new(),
@@ -309,8 +324,14 @@ impl Draft {
             backed_len: self.content.backed_len(),
             present: self.content.present(),
             placement: state.placement.clone(),
-            mark: state.mark.clone(),
+            trace: state.trace(),
         }
+    }
+
+    /// Whether a file of the drive has bytes that it was asked to make of this draft: then nobody else wrote them.
+    pub fn has_committed(&self, file: &File) -> bool {
+        let is_it = |commit: &Commit| file.size == commit.size && file.crc64 == Some(commit.crc64);
+        lock(&self.state).commits.iter().any(is_it)
     }
 
     /// Whether its upload was begun by an earlier run.
@@ -434,9 +455,26 @@ impl Draft {
 }
 
 impl State {
+    fn trace(&self) -> Trace {
+        Trace { mark: self.mark.clone(), commits: self.commits.clone() }
+    }
+
     fn change(&mut self, from: u64) {
         self.version += 1;
         self.changed_from = Some(self.changed_from.map_or(from, |before| before.min(from)));
+    }
+}
+
+/// The journal keeps what a recorded draft's upload leaves behind, before the drive is asked for anything that it
+/// may do unheard.
+fn note(writer: &Writer, draft: &Draft) {
+    if !draft.is_recorded() {
+        return;
+    }
+    let trace = lock(&draft.state).trace();
+    let name = draft.content.file_name();
+    if let Err(error) = tokio::task::block_in_place(|| writer.journal.note_upload(&name, &trace)) {
+        tracing::debug!(%error, "an upload is not in the journal; after a crash it starts again");
     }
 }
 
@@ -512,17 +550,12 @@ impl Runner {
         self.upload.set_base_revision(state.placement.base.as_ref().map(|base| base.revision.clone()));
         let actions = self.upload.step(&view);
         // A create that tells the hash may complete the file, too.
-        let commits = |action: &Action| match action {
-            Action::Complete(..) => true,
-            Action::Create { content_hash, .. } => content_hash.is_some(),
-            Action::Hash { .. }
-            | Action::Urls(..)
-            | Action::Send { .. }
-            | Action::List(_)
-            | Action::Verify(..) => false,
-        };
-        if actions.iter().any(commits) {
+        if let Some(commit) = actions.iter().find_map(|action| self.upload.commit(action)) {
             self.completing = state.version;
+            state.commits.retain(|known| *known != commit);
+            state.commits.push(commit);
+            let excess = state.commits.len().saturating_sub(MAX_COMMITS);
+            state.commits.drain(..excess);
         }
         state.sent_bytes = self.upload.sent_bytes();
         actions
@@ -559,12 +592,9 @@ impl Runner {
         }
         state.mark.clone_from(&mark);
         drop(state);
-        if let Some(mark) = mark.filter(|_| self.draft.is_recorded()) {
-            let name = self.draft.content.file_name();
-            let noted = tokio::task::block_in_place(|| self.writer.journal.note_upload(&name, &mark));
-            if let Err(error) = noted {
-                tracing::debug!(%error, "an upload is not in the journal; after a crash it starts again");
-            }
+        // One part is as soon sent again.
+        if mark.is_some_and(|mark| lock(&self.draft.state).size > mark.shard_len) {
+            note(&self.writer, &self.draft);
         }
     }
 
@@ -572,6 +602,7 @@ impl Runner {
         let mut state = lock(&self.draft.state);
         state.sent_bytes = state.size;
         state.placement.base = Some(Arc::clone(&file));
+        state.commits.clear();
         state.streaming = false;
         drop(state);
         let version = self.completing;
@@ -595,7 +626,13 @@ impl Runner {
             }
             Action::Create { parallel, size, content_hash, parts } => {
                 let request = CreateFile { content_hash, ..self.create_request(parallel, size, parts) };
-                self.spawn(async move { Event::Created(writer.pds.create_file(&request).await) });
+                let draft = Arc::clone(&self.draft);
+                self.spawn(async move {
+                    if request.content_hash.is_some() {
+                        note(&writer, &draft);
+                    }
+                    Event::Created(writer.pds.create_file(&request).await)
+                });
             }
             Action::Urls(key, parts) => {
                 self.spawn(async move { Event::Urls(writer.pds.part_urls(&key, &parts).await) });
@@ -613,7 +650,11 @@ impl Runner {
                 self.spawn(async move { Event::Listed(writer.pds.uploaded_parts(&key).await) });
             }
             Action::Complete(key, expect) => {
-                self.spawn(async move { Event::Completed(writer.pds.complete(&key, expect).await) });
+                let draft = Arc::clone(&self.draft);
+                self.spawn(async move {
+                    note(&writer, &draft);
+                    Event::Completed(writer.pds.complete(&key, expect).await)
+                });
             }
             Action::Verify(file, expect) => {
                 self.spawn(async move { Event::Completed(writer.pds.verify(&file, expect).await) });

@@ -7,7 +7,7 @@ use clap::Args;
 use clap::builder::BoolishValueParser;
 use serde_json::{Value, json};
 
-use super::talk;
+use super::{talk, watch};
 use crate::config::{Exit, Failure, paths};
 use crate::error::Error;
 use crate::mount::protocol::{Reply, Request};
@@ -28,6 +28,9 @@ pub struct StatusArgs {
     /// For programs: one JSON object per mount and line [default: off]
     #[arg(long, env = "PDSFS_JSON", value_parser = BoolishValueParser::new())]
     json: bool,
+    /// Go on until Ctrl-C, with a bar for each upload on a terminal [default: off]
+    #[arg(short, long)]
+    watch: bool,
 }
 
 /// Runs the command.
@@ -40,18 +43,16 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     if entries.is_empty() && !args.json {
         say!("No drive is mounted. Try: pdsfs mount local: ~/pds");
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Error::io("start threads", error))?;
+    if args.watch {
+        return watch::run(&entries, args.json);
+    }
     let mut failed = None;
     for entry in &entries {
-        match runtime.block_on(ask(entry)) {
+        match of(entry) {
             Ok(status) => show(entry, &status, args.json),
             Err(error) => failed = Some(error),
         }
     }
-    runtime.shutdown_background();
     failed.map_or(Ok(()), Err)
 }
 
@@ -66,7 +67,21 @@ fn chosen(args: &StatusArgs) -> Result<Vec<Entry>, Failure> {
     Ok(vec![talk::innermost(&path)?.ok_or_else(|| wrong("no drive is mounted there"))?])
 }
 
-async fn ask(entry: &Entry) -> Result<Value, Failure> {
+/// What the process behind one mount says.
+///
+/// # Errors
+/// [`Exit::Temporary`] when it does not answer.
+pub fn of(entry: &Entry) -> Result<Value, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::io("start threads", error))?;
+    let status = runtime.block_on(ask(entry));
+    runtime.shutdown_background();
+    status
+}
+
+pub(super) async fn ask(entry: &Entry) -> Result<Value, Failure> {
     let mut client = talk::connect(entry).await?;
     client.ask(&Request::Status).await?;
     match client.reply(ANSWER_WITHIN).await? {
@@ -78,7 +93,7 @@ async fn ask(entry: &Entry) -> Result<Value, Failure> {
     }
 }
 
-fn show(entry: &Entry, status: &Value, json: bool) {
+pub(super) fn show(entry: &Entry, status: &Value, json: bool) {
     let (mountpoint, source) = (printable(&entry.mountpoint), &entry.source);
     if json {
         say!("{}", json!({ "mountpoint": mountpoint, "source": source, "status": status }));

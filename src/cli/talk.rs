@@ -42,6 +42,11 @@ impl Place {
         Ok(Place { path: inside.to_owned(), entry })
     }
 
+    /// The mount it is in.
+    pub fn mount(&self) -> &Entry {
+        &self.entry
+    }
+
     /// Where in the system something at `path` below the mountpoint is.
     pub fn absolute(&self, path: &str) -> PathBuf {
         if path.is_empty() { self.entry.mountpoint.clone() } else { self.entry.mountpoint.join(path) }

@@ -246,6 +246,11 @@ impl Store {
         Ok(Arc::new(Content::reopen(&self.drafts_dir.join(file_name), present, backed_len, true)?))
     }
 
+    /// Deletes the local file of a draft of an earlier run that nobody took up.
+    pub fn remove_draft(&self, file_name: &str) {
+        remove(&self.drafts_dir.join(file_name));
+    }
+
     /// Makes a draft of an earlier run anew from all of its bytes, whatever its local file has.
     ///
     /// # Errors

@@ -136,6 +136,9 @@ impl DriveFs {
                     if let Some(file) = self.same_as_rival(draft).await? {
                         return Ok(file);
                     }
+                    if self.follow_unheard(draft).await? {
+                        continue;
+                    }
                     self.may_keep_both()?;
                     self.give_conflict_name(draft);
                     draft.retry();
@@ -154,6 +157,11 @@ impl DriveFs {
             Ok(now) if !now.trashed && now.revision == base.revision => {
                 // Names follow the drive at once where the file is there, so another one is of others.
                 draft.replace(|placement| follow_base(placement, now));
+            }
+            // An earlier completion of this draft that was not heard of.
+            Ok(now) if !now.trashed && draft.has_committed(&now) => {
+                draft.replace(|placement| follow_base(placement, now));
+                draft.retry();
             }
             Ok(now) if !now.trashed => {
                 if let Some(file) = self.accept_if_same(now, draft).await? {
@@ -185,6 +193,21 @@ impl DriveFs {
             Ok(file) => self.accept_if_same(file, draft).await,
             Err(error) if error.kind() == Kind::NotFound => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// When the entry that has our name was made by an earlier completion of this draft that was not heard of, the
+    /// draft becomes its next revision. Whether it was.
+    async fn follow_unheard(&self, draft: &Draft) -> Result<bool> {
+        let Some(rival) = draft.rival() else { return Ok(false) };
+        match self.pds.file(&rival).await {
+            Ok(file) if !file.trashed && draft.has_committed(&file) => {
+                draft.replace(|placement| follow_base(placement, file));
+                draft.retry();
+                Ok(true)
+            }
+            Err(error) if error.kind() != Kind::NotFound => Err(error),
+            Ok(_) | Err(_) => Ok(false),
         }
     }
 
@@ -427,15 +450,19 @@ impl DriveFs {
         progress
     }
 
+    /// How far one file is.
+    pub(super) fn upload_status(&self, body: &Body) -> Option<UploadStatus> {
+        let draft = body.current_draft()?;
+        let (bytes_done, bytes_total) = draft.progress();
+        let error = draft.failure().map(|error| error.to_string());
+        Some(UploadStatus { path: self.tree.path(body.ino), bytes_done, bytes_total, error })
+    }
+
     /// The state of the mount.
     pub fn status(&self) -> Status {
-        let upload = |body: Arc<Body>| {
-            let draft = body.current_draft()?;
-            let (bytes_done, bytes_total) = draft.progress();
-            let error = draft.failure().map(|error| error.to_string());
-            Some(UploadStatus { path: self.tree.path(body.ino), bytes_done, bytes_total, error })
-        };
-        let mut uploads: Vec<UploadStatus> = self.dirty_bodies().into_iter().filter_map(upload).collect();
+        let dirty = self.dirty_bodies();
+        let mut uploads: Vec<UploadStatus> =
+            dirty.iter().filter_map(|body| self.upload_status(body)).collect();
         uploads.sort_by(|a, b| a.path.cmp(&b.path));
         Status {
             dirty_files: uploads.len() as u64,

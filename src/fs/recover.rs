@@ -21,6 +21,7 @@ use crate::read::Remote;
 use crate::tree::feed::Change;
 use crate::tree::{Ino, LocalAttributes, Lookup};
 use crate::write::journal::Entry;
+use crate::write::upload::Commit;
 use crate::write::{Draft, Placement, Snapshot};
 
 /// Files up to this size are in the journal with all their bytes: one wait for the disk instead of two.
@@ -31,14 +32,21 @@ const MAX_DEPTH: usize = 1024;
 
 /// A draft of an earlier run.
 pub(super) struct Recovering {
-    entry: Entry,
-    draft: Option<Arc<Draft>>,
+    pub(super) entry: Entry,
+    pub(super) draft: Option<Arc<Draft>>,
     error: Option<Error>,
 }
 
 impl Recovering {
     pub(super) fn new(entry: Entry) -> Self {
         Recovering { entry, draft: None, error: None }
+    }
+
+    /// What there is to tell of it.
+    pub(super) fn status(&self) -> UploadStatus {
+        let (bytes_done, _) = self.draft.as_ref().map_or((0, 0), |draft| draft.progress());
+        let error = self.error.as_ref().map(ToString::to_string).or_else(|| self.entry.failure.clone());
+        UploadStatus { path: self.entry.name.clone(), bytes_done, bytes_total: self.entry.size, error }
     }
 }
 
@@ -88,7 +96,7 @@ impl DriveFs {
             present: snapshot.present,
             attributes,
             failure: failure.map(ToString::to_string),
-            mark: snapshot.mark,
+            trace: snapshot.trace,
             is_whole: bytes.is_some(),
         };
         self.journal.record(entry, bytes)
@@ -162,6 +170,8 @@ impl DriveFs {
             },
             None => match self.tree.lookup(dir, &entry.name) {
                 Lookup::Absent => None,
+                // Made by an earlier completion of this draft that was not heard of.
+                Lookup::Found(there) if self.is_unheard(there.ino, entry) => Some(there.ino),
                 Lookup::Found(_) | Lookup::Unknown | Lookup::NoDirectory => return Ok(None),
             },
         };
@@ -183,6 +193,13 @@ impl DriveFs {
         Ok(Some(body))
     }
 
+    fn is_unheard(&self, ino: Ino, entry: &Entry) -> bool {
+        let file = self.tree.node(ino).and_then(|node| node.file);
+        let made_of =
+            |file: &File, commit: &Commit| file.size == commit.size && file.crc64 == Some(commit.crc64);
+        file.is_some_and(|file| entry.trace.commits.iter().any(|commit| made_of(&file, commit)))
+    }
+
     /// The draft of a record, with the upload that was begun for it.
     fn draft_of(&self, entry: &Entry) -> Result<Arc<Draft>> {
         let content = if entry.is_whole {
@@ -198,7 +215,7 @@ impl DriveFs {
             base: entry.base.clone().map(Arc::new),
             attributes: entry.attributes.clone(),
         };
-        let draft = self.writer.resume(content, entry.size, placement, entry.mark.clone());
+        let draft = self.writer.resume(content, entry.size, placement, entry.trace.clone());
         draft.set_recorded(true);
         Ok(draft)
     }
@@ -264,20 +281,46 @@ impl DriveFs {
     async fn try_homeless(&self) {
         let waiting: Vec<Entry> = lock(&self.recovering).iter().map(|one| one.entry.clone()).collect();
         for entry in waiting {
-            let result = self.recover_one(&entry).await;
-            let mut recovering = lock(&self.recovering);
-            match result {
-                Ok(()) => recovering.retain(|one| one.entry.content_file != entry.content_file),
-                Err(error) => {
-                    tracing::warn!(name = %entry.name, %error, "a file of an earlier run is still not on the drive");
-                    for one in
-                        recovering.iter_mut().filter(|one| one.entry.content_file == entry.content_file)
-                    {
-                        one.error = Some(error.clone());
-                    }
-                }
+            if let Err(error) = self.try_one(&entry).await {
+                tracing::warn!(name = %entry.name, %error, "a file of an earlier run is still not on the drive");
             }
         }
+    }
+
+    /// Tries one draft of an earlier run that has no place, and remembers what came of it.
+    async fn try_one(&self, entry: &Entry) -> Result<()> {
+        let result = self.recover_one(entry).await;
+        let mut recovering = lock(&self.recovering);
+        let at = recovering.iter().position(|one| one.entry.content_file == entry.content_file);
+        match (&result, at) {
+            (Ok(()), Some(at)) => drop(recovering.remove(at)),
+            (Err(error), Some(at)) => recovering[at].error = Some(error.clone()),
+            (_, None) => {}
+        }
+        result
+    }
+
+    /// Tries a draft of an earlier run that has no place in the tree, by its content file.
+    pub(super) async fn recover_again(&self, content_file: &str) -> Result<()> {
+        let entry = lock(&self.recovering)
+            .iter()
+            .find(|one| one.entry.content_file == content_file)
+            .map(|one| one.entry.clone());
+        match entry {
+            Some(entry) => self.try_one(&entry).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The draft of an earlier run that has no place in the tree.
+    pub(super) fn homeless_draft(&self, content_file: &str) -> Result<Option<Arc<Draft>>> {
+        let mut recovering = lock(&self.recovering);
+        let known = recovering.iter_mut().find(|one| one.entry.content_file == content_file);
+        let Some(known) = known else { return Ok(None) };
+        if known.draft.is_none() {
+            known.draft = Some(self.draft_of(&known.entry)?);
+        }
+        Ok(known.draft.clone())
     }
 
     async fn recover_one(&self, entry: &Entry) -> Result<()> {
@@ -303,26 +346,18 @@ impl DriveFs {
         Ok(())
     }
 
-    /// The draft of a record, ready to be uploaded; the same one when it was tried before.
+    /// The draft of a record, ready to be uploaded.
     fn taken_up(&self, entry: &Entry) -> Result<Option<Arc<Draft>>> {
-        let mut recovering = lock(&self.recovering);
-        let known = recovering.iter_mut().find(|one| one.entry.content_file == entry.content_file);
-        let Some(known) = known else { return Ok(None) };
-        match &known.draft {
-            Some(draft) => draft.retry(),
-            None => known.draft = Some(self.draft_of(entry)?),
+        let draft = self.homeless_draft(&entry.content_file)?;
+        if let Some(draft) = draft.as_ref().filter(|draft| draft.failure().is_some()) {
+            draft.retry();
         }
-        Ok(known.draft.clone())
+        Ok(draft)
     }
 
     /// Drafts of an earlier run that have no place in the tree, for the status.
     pub(super) fn recovering(&self) -> Vec<UploadStatus> {
-        let status = |one: &Recovering| {
-            let (bytes_done, _) = one.draft.as_ref().map_or((0, 0), |draft| draft.progress());
-            let error = one.error.as_ref().map(ToString::to_string).or_else(|| one.entry.failure.clone());
-            UploadStatus { path: one.entry.name.clone(), bytes_done, bytes_total: one.entry.size, error }
-        };
-        lock(&self.recovering).iter().map(status).collect()
+        lock(&self.recovering).iter().map(Recovering::status).collect()
     }
 
     /// Tries what an earlier run left once more, and names what still is not on the drive at `deadline`; but for

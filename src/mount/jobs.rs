@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::control::{Items, Work};
 use super::protocol::Job;
-use crate::config::Failure;
+use crate::config::{Exit, Failure};
 use crate::fs::DriveFs;
 use crate::fs::wait::WaitFor;
 
@@ -49,6 +49,21 @@ async fn run(fs: &Arc<DriveFs>, job: Job, items: &Items) -> Result<Value, Failur
             let long = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
             fs.wait_for(&path, what, Instant::now() + long).await?;
             Ok(Value::Null)
+        }
+        Job::Flush { under, failed } => {
+            let (sent, missing) = fs.flush_below(&under, failed, items).await;
+            Ok(json!({ "sent": sent, "missing": missing }))
+        }
+        Job::Discard { path } => {
+            fs.discard_upload(&path).await?;
+            Ok(Value::Null)
+        }
+        Job::Export { path } => {
+            let (content, size) = fs.export_upload(&path).await?;
+            let content = content.to_str().ok_or_else(|| {
+                Failure::new(Exit::Other, "export: the state directory has a name that is not UTF-8")
+            })?;
+            Ok(json!({ "content": content, "size": size }))
         }
     }
 }

@@ -78,6 +78,23 @@ pub enum Job {
         /// At most this long.
         seconds: f64,
     },
+    /// Sends what is not on the drive yet, now. Each item is a file: `path`, and `error` when it is still not there.
+    Flush {
+        /// Only this file, or what lies below this folder.
+        under: String,
+        /// Only what was tried without success.
+        failed: bool,
+    },
+    /// Gives up what was written to a file and is not on the drive.
+    Discard {
+        /// The file.
+        path: String,
+    },
+    /// Tells where the bytes of a file are that is not on the drive: `content`, a local path, and `size`.
+    Export {
+        /// The file.
+        path: String,
+    },
 }
 
 /// What a mount answers.

@@ -21,7 +21,8 @@ use crate::error::{Error, Kind, Result};
 use crate::pds::model::{File, FileId, UploadId};
 use crate::pds::{NewAttributes, UploadKey};
 
-use super::upload::Mark;
+use super::Trace;
+use super::upload::{Commit, Mark};
 
 /// The layout of the database this version reads and writes.
 const LAYOUT: i64 = 2;
@@ -72,8 +73,8 @@ pub struct Entry {
     pub attributes: NewAttributes,
     /// Why it is not on the drive, when that was tried.
     pub failure: Option<String>,
-    /// The open upload.
-    pub mark: Option<Mark>,
+    /// What is known of its upload.
+    pub trace: Trace,
     /// All of its bytes are in the journal ([`Journal::bytes`]), and the content file is of no account.
     pub is_whole: bool,
 }
@@ -81,7 +82,7 @@ pub struct Entry {
 /// A change of the journal.
 enum Change {
     Record(Box<Entry>, Option<Vec<u8>>),
-    NoteUpload(String, Mark),
+    NoteUpload(String, Trace),
     Strike(String),
 }
 
@@ -145,12 +146,12 @@ impl Journal {
             .map_err(|error| failed("read the journal", error))
     }
 
-    /// Records the open upload of a draft, if the draft is recorded.
+    /// Records what is known of the upload of a draft, if the draft is recorded.
     ///
     /// # Errors
     /// The local disk fails or is full.
-    pub fn note_upload(&self, content_file: &str, mark: &Mark) -> Result<()> {
-        self.commit(Change::NoteUpload(content_file.to_owned(), mark.clone()))
+    pub fn note_upload(&self, content_file: &str, trace: &Trace) -> Result<()> {
+        self.commit(Change::NoteUpload(content_file.to_owned(), trace.clone()))
     }
 
     /// Strikes a draft out. One that is not recorded is fine.
@@ -204,10 +205,10 @@ fn write(db: &mut Connection, batch: &[Waiting]) -> rusqlite::Result<()> {
     for (change, _) in batch {
         match change {
             Change::Record(entry, bytes) => insert(&transaction, entry, bytes.as_deref())?,
-            Change::NoteUpload(content_file, mark) => {
+            Change::NoteUpload(content_file, trace) => {
                 transaction
                     .prepare_cached("UPDATE draft SET upload = ?2 WHERE content_file = ?1")?
-                    .execute(params![content_file, mark_to_json(mark)])?;
+                    .execute(params![content_file, trace_to_json(trace)])?;
             }
             Change::Strike(content_file) => {
                 transaction
@@ -232,7 +233,7 @@ fn insert(db: &Connection, entry: &Entry, bytes: Option<&[u8]>) -> rusqlite::Res
             json!(present).to_string(),
             json!(entry.attributes).to_string(),
             entry.failure,
-            entry.mark.as_ref().map(mark_to_json),
+            trace_to_json(&entry.trace),
             bytes,
         ])?;
     Ok(())
@@ -275,28 +276,40 @@ impl Row {
             present: present.into_iter().map(|[start, end]| start..end).collect(),
             attributes,
             failure: self.failure,
-            mark: self.upload.as_deref().and_then(mark_from_json),
+            trace: self.upload.as_deref().map(trace_from_json).unwrap_or_default(),
             is_whole: self.is_whole,
             name,
         })
     }
 }
 
-fn mark_to_json(mark: &Mark) -> String {
+fn trace_to_json(trace: &Trace) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    json!({
-        "file_id": mark.key.file.as_str(),
-        "upload_id": mark.key.upload.as_str(),
-        "parallel": mark.parallel,
-        "shard_len": mark.shard_len,
-        "noted_at": now.as_secs(),
-    })
-    .to_string()
+    let mark = trace.mark.as_ref().map(|mark| {
+        json!({
+            "file_id": mark.key.file.as_str(),
+            "upload_id": mark.key.upload.as_str(),
+            "parallel": mark.parallel,
+            "shard_len": mark.shard_len,
+            "noted_at": now.as_secs(),
+        })
+    });
+    let commits: Vec<[u64; 2]> = trace.commits.iter().map(|commit| [commit.size, commit.crc64]).collect();
+    json!({ "mark": mark, "commits": commits }).to_string()
 }
 
-/// The upload, unless it is too old or makes no sense: then the draft is sent from its beginning.
-fn mark_from_json(text: &str) -> Option<Mark> {
-    let value: Value = serde_json::from_str(text).ok()?;
+/// What of it still makes sense. Without, the draft is sent from its beginning.
+fn trace_from_json(text: &str) -> Trace {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let commits: Vec<[u64; 2]> = serde_json::from_value(value["commits"].clone()).unwrap_or_default();
+    Trace {
+        mark: mark_from_json(&value["mark"]),
+        commits: commits.into_iter().map(|[size, crc64]| Commit { size, crc64 }).collect(),
+    }
+}
+
+/// The upload, unless it is too old.
+fn mark_from_json(value: &Value) -> Option<Mark> {
     let noted_at = UNIX_EPOCH + Duration::from_secs(value["noted_at"].as_u64()?);
     let is_young = SystemTime::now().duration_since(noted_at).is_ok_and(|age| age < UPLOAD_AGE);
     let mark = Mark {
@@ -342,11 +355,14 @@ mod tests {
                 ..NewAttributes::default()
             },
             failure: None,
-            mark: Some(Mark {
-                key: UploadKey { file: FileId::from("f"), upload: UploadId::from("u") },
-                parallel: true,
-                shard_len: 128,
-            }),
+            trace: Trace {
+                mark: Some(Mark {
+                    key: UploadKey { file: FileId::from("f"), upload: UploadId::from("u") },
+                    parallel: true,
+                    shard_len: 128,
+                }),
+                commits: vec![Commit { size: 10, crc64: u64::MAX }],
+            },
             is_whole: true,
         }
     }
@@ -360,9 +376,9 @@ mod tests {
         let changed = Entry { failure: Some("the drive is full".to_owned()), ..entry("b") };
         journal.record(changed.clone(), Some(b"bytes".to_vec())).unwrap();
         journal.strike("file of a").unwrap();
-        let other = Mark { shard_len: 256, ..entry("b").mark.unwrap() };
+        let other = Trace { commits: Vec::new(), ..entry("b").trace };
         journal.note_upload("file of b", &other).unwrap();
-        let changed = Entry { mark: Some(other.clone()), ..changed };
+        let changed = Entry { trace: other.clone(), ..changed };
         journal.note_upload("never recorded", &other).unwrap();
         journal.strike("never recorded").unwrap();
         drop(journal);
@@ -407,17 +423,17 @@ mod tests {
         journal.record(entry("b"), Some(b"b".to_vec())).unwrap();
         let entries = journal.entries().unwrap();
         assert_eq!(entries.iter().map(|entry| &*entry.name).collect::<Vec<_>>(), ["n", "b"]);
-        assert_eq!((&entries[0].mark, entries[0].is_whole), (&None, false));
+        assert_eq!((&entries[0].trace, entries[0].is_whole), (&Trace::default(), false));
     }
 
     #[test]
     fn an_upload_older_than_the_service_keeps_it_is_forgotten() {
-        let young = mark_to_json(&entry("a").mark.unwrap());
-        assert!(mark_from_json(&young).is_some());
+        let young = trace_to_json(&entry("a").trace);
+        assert_eq!(trace_from_json(&young), entry("a").trace);
         let mut old: Value = serde_json::from_str(&young).unwrap();
-        let noted_at = old["noted_at"].as_u64().unwrap();
-        old["noted_at"] = json!(noted_at - UPLOAD_AGE.as_secs());
-        assert_eq!(mark_from_json(&old.to_string()), None);
+        let noted_at = old["mark"]["noted_at"].as_u64().unwrap();
+        old["mark"]["noted_at"] = json!(noted_at - UPLOAD_AGE.as_secs());
+        assert_eq!(trace_from_json(&old.to_string()), Trace { mark: None, ..entry("a").trace });
     }
 
     #[test]

@@ -140,6 +140,16 @@ pub struct Mark {
     pub shard_len: u64,
 }
 
+/// What the drive was last asked to make the file's content. Should it have done so unheard, the file that is
+/// found there is no one else's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Commit {
+    /// Bytes.
+    pub size: u64,
+    /// CRC-64/XZ of them.
+    pub crc64: u64,
+}
+
 enum Phase {
     Idle,
     Creating,
@@ -308,6 +318,22 @@ impl Upload {
         let id = id.clone();
         self.phase = Phase::Completing;
         Some(Action::Verify(id, self.expectation(self.hashed_bytes())))
+    }
+
+    /// What an action asks the drive to make the file's content, if it does.
+    pub fn commit(&self, action: &Action) -> Option<Commit> {
+        match action {
+            Action::Complete(_, expect) => Some(Commit { size: expect.size, crc64: expect.crc64 }),
+            Action::Create { content_hash: Some(_), size: Some(size), .. } => {
+                Some(Commit { size: *size, crc64: self.shards.end().crc64() })
+            }
+            Action::Hash { .. }
+            | Action::Create { .. }
+            | Action::Urls(..)
+            | Action::Send { .. }
+            | Action::List(_)
+            | Action::Verify(..) => None,
+        }
     }
 
     /// SHA-1 of the whole file in upper-case hex and its CRC-64, once all of `size` bytes are hashed.

@@ -129,3 +129,24 @@ fn many_closers_and_a_file_that_is_written_again_and_again() {
     let last = files.iter().filter(|file| file.name.starts_with("again"));
     assert!(last.into_iter().all(|file| file.crc64 == Some(crc64(b"019"))));
 }
+
+#[test]
+fn a_completion_that_was_not_heard_of_is_no_conflict_with_what_was_written_since() {
+    let bed = Bed::new();
+    let faults = bed.server.faults();
+    let fs = bed.fs_with(BACK);
+    faults.add(Fault { route: "complete", action: FaultAction::LostReply, times: 1_000_000 });
+    let busy = FaultAction::Status(503, "ServiceUnavailable", "busy");
+    faults.add(Fault { route: "get", action: busy, times: 1_000_000 });
+    bed.put(&fs, "f", b"one!").unwrap();
+    bed.soon("it failed", || fs.status().uploads.first().is_some_and(|upload| upload.error.is_some()));
+    bed.put(&fs, "f", b"two!").unwrap();
+    bed.kill(fs);
+    faults.clear();
+    let fs = bed.fs_with(BACK);
+    assert!(bed.recover(&fs).is_empty());
+    bed.kill(fs);
+    let files = bed.files();
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert_eq!(files[0].crc64, Some(crc64(b"two!")));
+}
