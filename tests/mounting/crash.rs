@@ -2,6 +2,8 @@
 //!
 //! `PDSFS_CRASH_ROUNDS` says how often; `PDSFS_CRASH_SEED` repeats a run.
 
+#![allow(clippy::print_stdout)] // The seed.
+
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
