@@ -86,6 +86,12 @@
 //! range is fetched once and wakes its readers as bytes come in. Reads of bytes that are here are answered
 //! on the kernel's thread.
 //!
+//! # What a command asks of a running mount
+//!
+//! `getfattr` and `pdsfs info` need no daemon: attributes come through the kernel. What takes time or has many
+//! pieces is a [`mount::protocol::Job`]: a command sends it over the control socket, [`mount::jobs`] calls the
+//! core, the pieces travel back as they come, and a command that hangs up ends its job.
+//!
 //! # Threads and tasks
 //!
 //! Four kernel threads ([`fuse`]) and one tokio runtime. A kernel thread answers from memory and local disk
