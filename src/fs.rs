@@ -300,6 +300,12 @@ impl DriveFs {
 
     fn stat_of(&self, node: Facts) -> Stat {
         let newer = lock(&self.bodies).get(&node.ino).cloned().and_then(|body| body.newer());
+        // A completion publishes the File and then ends the draft. Without a draft there may have been one when
+        // `node` was read, and then what it says is older than what programs have written.
+        let node = match newer {
+            Some(_) => node,
+            None => self.tree.facts(node.ino).unwrap_or(node),
+        };
         Stat { node: self.shown(node), newer }
     }
 

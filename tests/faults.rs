@@ -65,6 +65,13 @@ impl Scene {
         Scene { client, bed, local }
     }
 
+    /// A client that is not as hasty as the others.
+    fn with_tuning(tuning: Tuning) -> Self {
+        let mut scene = Scene::new();
+        scene.client = Some(Direct::new(&scene.bed.server, &scene.local.path().join("tuned"), tuning));
+        scene
+    }
+
     fn client(&self) -> &Direct {
         self.client.as_ref().unwrap()
     }

@@ -1,13 +1,14 @@
 //! Creating, sending parts, completing.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pdsfs::server::FaultAction::{self, *};
 
 use crate::server_support::noise;
-use crate::support::disk::{Disk, Errno, FileLike, How};
+use crate::support::disk::{Disk, Errno, FileLike, How, Tuning};
 use crate::support::drive::Remote;
-use crate::{ENDLESSLY, Scene};
+use crate::{ENDLESSLY, Scene, impatient};
 
 /// Five shards and a bit.
 const LEN: usize = 21_000;
@@ -286,4 +287,35 @@ fn a_failed_close_of_a_removed_file_is_forgotten() {
     scene.heal();
     scene.drain();
     scene.agree(&[]);
+}
+
+/// A program that appends asks how long the file is: seen shorter for a moment, its next bytes would go over others.
+#[test]
+fn nobody_sees_a_growing_file_shrink_while_it_is_completed() {
+    let scene = Scene::with_tuning(Tuning { attr_timeout: Duration::from_secs(3600), ..impatient() });
+    let client = scene.client();
+    client.put("f", b"").unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watch = || {
+            let mut largest = 0;
+            while !done.load(Ordering::Relaxed) {
+                let size = client.stat("f").unwrap().size;
+                assert!(size >= largest, "{size} after {largest}");
+                largest = size;
+            }
+        };
+        let watchers = [scope.spawn(watch), scope.spawn(watch)];
+        let grow = |n: u64| {
+            let file = client.open("f", How::EDIT)?;
+            file.write_at(b"x", n)?;
+            file.close()
+        };
+        let grown = (0..200).try_for_each(grow);
+        done.store(true, Ordering::Relaxed);
+        grown.unwrap();
+        for watcher in watchers {
+            watcher.join().unwrap();
+        }
+    });
 }

@@ -28,7 +28,7 @@ pub type Errno = i32;
 /// The most any single call may take before it counts as hung.
 const HUNG_AFTER: Duration = Duration::from_secs(60);
 /// The most that may pass between the last close and everything being on the drive.
-const SETTLED_AFTER: Duration = Duration::from_secs(10);
+const SETTLED_AFTER: Duration = Duration::from_secs(60);
 
 /// How to open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
