@@ -165,6 +165,8 @@ mod bad_input {
             ),
             (&["serve", "--listen", "7070"], &["127.0.0.1:7070"]),
             (&["serve", "--public-url", "ftp://x"], &["--public-url"]),
+            (&["serve", "--fault", "list explode"], &["\"explode\" is no fault", "lost-reply"]),
+            (&["serve", "--check", "--fault", "list 500"], &["--check", "--fault"]),
             (&["umount", "--now", "--drain-timeout", "1s", "m"], &["--now"]),
         ];
         for (arguments, parts) in cases {
@@ -601,6 +603,24 @@ mod serve {
         assert!(child.wait().unwrap().success(), "{said}");
         assert_eq!(rest, "", "one line and no more");
         assert!(!said.contains(token.trim()) && !ready.contains(token.trim()));
+    }
+
+    #[test]
+    fn a_check_ends_by_what_it_found() {
+        let home = Home::new();
+        refused(&home.run(&["serve", "--check", "--data", "nowhere"]), 3, &["nowhere", "no store"]);
+        let mut options = pdsfs::server::ServerOptions::new(home.path("served"));
+        options.access_token = Some("t".into());
+        pdsfs::server::Server::start(options).unwrap().stop();
+        let sound = home.run(&["serve", "--check", "--data", "served"]);
+        assert!(sound.status.success(), "{}", err(&sound));
+        assert_eq!(out(&sound), "no damage: 0 files and folders, 0 contents, 0 bytes\n");
+        std::fs::create_dir_all(home.path("served/blobs/ab")).unwrap();
+        std::fs::write(home.path("served/blobs/ab/stray"), "x").unwrap();
+        let damaged = home.run(&["serve", "--check", "--data", "served"]);
+        assert_eq!(out(&damaged), "orphan blobs/ab/stray: no row names it\n");
+        assert_eq!(damaged.status.code(), Some(1));
+        assert!(err(&damaged).contains("1 damaged"), "{}", err(&damaged));
     }
 
     #[test]
