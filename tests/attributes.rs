@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `setting.rs` | each settable attribute, by getfattr, setfattr, attr and Python, before close, after it, after a remount |
 //! | `command.rs` | `pdsfs attr` and `pdsfs find` |
-//! | `counting.rs` | how many requests and bytes it takes to look at ten thousand photos |
+//! | `slow.rs` | how many requests and bytes it takes to look at ten thousand photos |
 //! | `recipes.rs` | the README's recipes |
 //! | `refusing.rs` | each errno of a set, a get and a remove |
 
@@ -13,8 +13,6 @@
 
 #[path = "attributes/command.rs"]
 mod command;
-#[path = "attributes/counting.rs"]
-mod counting;
 #[path = "attributes/recipes.rs"]
 mod recipes;
 #[path = "attributes/refusing.rs"]
@@ -23,4 +21,6 @@ mod refusing;
 mod server_support;
 #[path = "attributes/setting.rs"]
 mod setting;
+#[path = "attributes/slow.rs"]
+mod slow;
 mod support;
