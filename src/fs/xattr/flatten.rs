@@ -84,6 +84,13 @@ impl Walk<'_> {
         self.aliases(file);
         for (key, value) in file {
             match key.as_str() {
+                // pdsfs's own tags are not what anybody attached; each has a name of its own.
+                "user_tags" => {
+                    let tags = value::tags(value).into_iter();
+                    let theirs = tags.filter(|(key, _)| !key.starts_with(foreign::RESERVED_PREFIX));
+                    let theirs: Map<String, Value> = theirs.map(|(key, text)| (key, text.into())).collect();
+                    self.written(&format!("{PREFIX}user_tags"), Some(&Value::Object(theirs)));
+                }
                 "labels" => self.json_list(&format!("{PREFIX}labels"), &value::labels(value)),
                 _ => self.stripped(&format!("{PREFIX}{key}"), value, value::strip_field(key, value)),
             }
