@@ -62,6 +62,8 @@ impl DriveFs {
         is_folder: bool,
         caller: Caller,
     ) -> LocalAttributes {
+        // `--umask` is for what is made here as for what is found; a later chmod has its way.
+        let mode = mode & !self.usual.get().umask;
         let mut local = LocalAttributes {
             mode: Some(mode),
             uid: Some(caller.uid),

@@ -1,6 +1,6 @@
 //! What is refused, with the errno of each case: by `setfattr`'s words and by Python's numbers.
 
-use crate::support::Mount;
+use crate::support::{Home, Mount, Serve};
 
 #[test]
 fn each_refusal_has_its_errno() {
@@ -100,4 +100,67 @@ fn a_mount_told_so_takes_none_or_only_shows_them() {
     m.quiet("echo x > mnt/f");
     m.sh("setfattr -n user.mine -v a mnt/f").failed(1, &["not supported"]);
     m.sh("getfattr -n user.pds.size mnt/f").failed(1, &["not supported"]);
+}
+
+#[test]
+fn the_thousand_and_first_tag_and_a_value_over_64_kib_have_their_errno() {
+    let m = Mount::new();
+    m.quiet("echo x > mnt/many; echo x > mnt/long");
+    m.python(
+        r#"
+import os, json, errno
+def refused(number, call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        assert error.errno == number, (arguments[:2], errno.errorcode[error.errno])
+    else:
+        raise AssertionError(f"{arguments[:2]} was not refused")
+
+os.setxattr("mnt/many", "user.pds.user_tags", json.dumps({f"k{n}": "v" for n in range(1000)}).encode())
+refused(errno.ENOSPC, os.setxattr, "mnt/many", "user.mine", b"x")
+refused(errno.ENOSPC, os.setxattr, "mnt/many", "user.pds.tag.new", b"x")
+os.setxattr("mnt/many", "user.pds.tag.k7", b"changed")
+os.removexattr("mnt/many", "user.pds.tag.k8")
+os.setxattr("mnt/many", "user.mine", b"x")
+for n in range(40):
+    os.setxattr("mnt/long", f"user.long{n}", b"v" * 1900)
+refused(errno.E2BIG, os.getxattr, "mnt/long", "user.pds.json")
+assert len(os.listxattr("mnt/long")) >= 40
+"#,
+    );
+    // The page of a file whose description is too long for one attribute is put together from the others.
+    let said = crate::support::Said::of("info", &mut m.pdsfs(["info", "mnt/long"])).quiet();
+    assert!(said.contains("long"), "{said}");
+}
+
+#[test]
+fn a_read_only_mount_and_a_lost_server_say_so() {
+    let home = Home::new();
+    let mut serve = Serve::new(&home);
+    let mut options = serve.options().to_vec();
+    options.extend(["--op-timeout", "2s", "--retries", "1"]);
+    let m = Mount::at(home, &options);
+    m.quiet("echo x > mnt/f; setfattr -n user.pds.labels -v a mnt/f");
+    m.umount().quiet();
+    let mut read_only = options.clone();
+    read_only.push("--read-only");
+    let reader = Mount::at_home_of(&m, &read_only);
+    reader.sh("setfattr -n user.pds.labels -v b mnt/f").failed(1, &["Read-only file system"]);
+    reader.umount().quiet();
+    m.mount().quiet();
+    m.quiet("getfattr -n user.pds.labels mnt/f > /dev/null");
+    serve.kill();
+    m.python(
+        "import os, errno
+for call, arguments in [(os.setxattr, ('user.pds.labels', b'b')), (os.removexattr, ('user.pds.labels',))]:
+    try:
+        call('mnt/f', *arguments)
+    except OSError as error:
+        assert error.errno in (errno.EIO, errno.ETIMEDOUT), errno.errorcode[error.errno]
+    else:
+        raise AssertionError('there is nobody to keep it')
+# What is known is still shown.
+assert os.getxattr('mnt/f', 'user.xdg.tags') == b'a'",
+    );
 }
