@@ -33,6 +33,7 @@ mod thumbs;
 mod trash;
 mod umount;
 mod uploads;
+mod versions;
 mod wait;
 mod watch;
 mod words;
@@ -83,6 +84,8 @@ enum Command {
     Thumbs(thumbs::ThumbsArgs),
     /// List, restore or delete what is in the recycle bin
     Trash(trash::TrashArgs),
+    /// List, read, restore or keep what a file was before
+    Versions(versions::VersionsArgs),
     /// Wait until files are on the drive, or have been looked at there
     Wait(wait::WaitArgs),
     /// List, retry, discard or export what is not on the drive yet
@@ -138,6 +141,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Thumbs(args)) => thumbs::run(&args),
         Some(Command::Trash(args)) => trash::run(&args),
+        Some(Command::Versions(args)) => versions::run(&args),
         Some(Command::Wait(args)) => wait::run(&args),
         Some(Command::Uploads(args)) => uploads::run(&args),
         Some(Command::Flush(args)) => uploads::flush(&args),

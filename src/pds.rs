@@ -33,6 +33,7 @@ mod metadata;
 pub mod model;
 mod rate;
 mod retry;
+mod revision;
 mod thumbnail;
 mod transport;
 mod upload;
@@ -48,6 +49,7 @@ pub use change::{Changed, Update};
 pub use complete::Expect;
 pub use lease::{DownloadUrl, PartUrl};
 pub use metadata::{DeltaItem, DeltaOp, DeltaPage, Page};
+pub use revision::{Revision, RevisionPage};
 pub use thumbnail::MAX_THUMBNAIL_PIXELS;
 pub use upload::{CreateFile, Created, Existing, PartRequest, Sha1Context, UploadKey, UploadedPart};
 

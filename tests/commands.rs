@@ -6,6 +6,7 @@
 //! | `xattr_copying.rs` | the same tools told to keep extended attributes, in both directions, as root and as a user |
 //! | `writing.rs` | programs that write in pieces, in place, behind holes, twice, from two processes |
 //! | `saving.rs` | editors, databases, git: temporary file and rename, locks, fsync |
+//! | `versions.rs` | `pdsfs versions`: what a file was before |
 //! | `looking.rs` | ls, find, du, df, stat, and what is refused with which words |
 //!
 //! A test that says "quiet" means it: exit code 0 and nothing on standard error.
@@ -23,6 +24,8 @@ mod saving;
 mod support;
 #[path = "commands/trash.rs"]
 mod trash;
+#[path = "commands/versions.rs"]
+mod versions;
 #[path = "commands/writing.rs"]
 mod writing;
 #[path = "commands/xattr_copying.rs"]

@@ -44,6 +44,22 @@ async fn run(fs: &Arc<DriveFs>, job: Job, items: &Items) -> Result<Value, Failur
             fs.trash_end(&ids, restore, items).await?;
             Ok(Value::Null)
         }
+        Job::Versions { path } => {
+            fs.versions(&path, items).await?;
+            Ok(Value::Null)
+        }
+        Job::VersionRead { file, revision, size, start } => {
+            fs.read_version(&file, &revision, size, start, items).await?;
+            Ok(Value::Null)
+        }
+        Job::VersionRestore { path, revision } => {
+            fs.restore_version(&path, &revision).await?;
+            Ok(Value::Null)
+        }
+        Job::VersionKeep { path, revision, keep, description } => {
+            fs.keep_version(&path, &revision, keep, description.as_deref()).await?;
+            Ok(Value::Null)
+        }
         Job::Wait { path, media, seconds } => {
             let what = if media { WaitFor::Media } else { WaitFor::Uploaded };
             let long = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);

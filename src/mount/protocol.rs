@@ -69,6 +69,41 @@ pub enum Job {
         /// Back to where they were, instead of deleted.
         restore: bool,
     },
+    /// Tells of the revisions of a file, newest first. Each item is one: `file`, `revision`, `version`, `size`,
+    /// `created_at`, `latest`, `kept`, `description`, `crc64`.
+    Versions {
+        /// The file.
+        path: String,
+    },
+    /// Reads a piece of a revision. Each item has the next `bytes`, in base64.
+    VersionRead {
+        /// The file's id.
+        file: String,
+        /// The revision's id.
+        revision: String,
+        /// Bytes it has.
+        size: u64,
+        /// From where; the mount chooses how much.
+        start: u64,
+    },
+    /// Makes an earlier revision of a file its content again.
+    VersionRestore {
+        /// The file.
+        path: String,
+        /// The revision's id.
+        revision: String,
+    },
+    /// Keeps a revision for good, or no longer.
+    VersionKeep {
+        /// The file.
+        path: String,
+        /// The revision's id.
+        revision: String,
+        /// For good.
+        keep: bool,
+        /// Words about it; as they are when absent.
+        description: Option<String>,
+    },
     /// Waits until a file is on the drive.
     Wait {
         /// Which.

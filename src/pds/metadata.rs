@@ -247,7 +247,7 @@ fn items<'a>(op: &'static str, value: &'a Value) -> Result<&'a [Value]> {
 }
 
 /// [`items`], taken out.
-fn take_items(op: &'static str, value: &mut Value) -> Result<Vec<Value>> {
+pub(super) fn take_items(op: &'static str, value: &mut Value) -> Result<Vec<Value>> {
     items(op, value)?;
     match value.get_mut("items").map(Value::take) {
         Some(Value::Array(items)) => Ok(items),
@@ -256,7 +256,7 @@ fn take_items(op: &'static str, value: &mut Value) -> Result<Vec<Value>> {
 }
 
 /// The next page, unless it is this one again.
-fn next_marker(op: &'static str, value: &Value, marker: &str) -> Result<Option<String>> {
+pub(super) fn next_marker(op: &'static str, value: &Value, marker: &str) -> Result<Option<String>> {
     let next = text(value, "next_marker");
     if next.is_empty() {
         return Ok(None);
