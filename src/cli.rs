@@ -20,6 +20,7 @@ macro_rules! complain {
 }
 
 mod attr;
+mod du;
 mod find;
 pub mod info;
 mod logging;
@@ -78,6 +79,8 @@ enum Command {
     Attr(attr::AttrArgs),
     /// Find files by what the drive knows about them
     Find(find::FindArgs),
+    /// Show how much is where
+    Du(du::DuArgs),
     /// Show what a mount is doing
     Status(status::StatusArgs),
     /// Give the desktop the drive's thumbnails, so that it need not read the files
@@ -138,6 +141,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Info(args)) => Ok(info::run(&args.path, args.json)?),
         Some(Command::Attr(args)) => attr::run(&args),
         Some(Command::Find(args)) => find::run(&args),
+        Some(Command::Du(args)) => du::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Thumbs(args)) => thumbs::run(&args),
         Some(Command::Trash(args)) => trash::run(&args),

@@ -44,6 +44,7 @@ pub mod space;
 pub mod thumbnails;
 pub mod trash;
 pub mod uploads;
+pub mod usage;
 pub mod versions;
 pub mod wait;
 pub mod xattr;

@@ -7,6 +7,7 @@
 //! | `writing.rs` | programs that write in pieces, in place, behind holes, twice, from two processes |
 //! | `saving.rs` | editors, databases, git: temporary file and rename, locks, fsync |
 //! | `versions.rs` | `pdsfs versions`: what a file was before |
+//! | `du.rs` | `pdsfs du` |
 //! | `looking.rs` | ls, find, du, df, stat, and what is refused with which words |
 //!
 //! A test that says "quiet" means it: exit code 0 and nothing on standard error.
@@ -15,6 +16,8 @@
 
 #[path = "commands/copying.rs"]
 mod copying;
+#[path = "commands/du.rs"]
+mod du;
 #[path = "commands/looking.rs"]
 mod looking;
 #[path = "commands/posix.rs"]

@@ -69,6 +69,12 @@ pub enum Job {
         /// Back to where they were, instead of deleted.
         restore: bool,
     },
+    /// Tells how much is below each folder in a folder. Each item is one: `path`, `bytes`, `files`, `folders`. The
+    /// answer is the same of everything.
+    Usage {
+        /// The folder, or a file.
+        path: String,
+    },
     /// Tells of the revisions of a file, newest first. Each item is one: `file`, `revision`, `version`, `size`,
     /// `created_at`, `latest`, `kept`, `description`, `crc64`.
     Versions {
