@@ -61,6 +61,8 @@ pub struct Newer {
     pub size: u64,
     /// Last write or explicit time.
     pub modified_at: SystemTime,
+    /// Last write.
+    pub written_at: SystemTime,
 }
 
 /// What `stat` shows for `node`. Modification is the client's time as the drive keeps it, else the drive's
@@ -71,12 +73,8 @@ pub fn attr(node: &Facts, newer: Option<Newer>, defaults: &Defaults) -> Attr {
         .or(node.local.modified_at)
         .or(node.modified_at)
         .unwrap_or(defaults.mounted_at);
-    let changed_at = node
-        .local
-        .changed_at
-        .or_else(|| newer.map(|newer| newer.modified_at))
-        .or(node.changed_at)
-        .unwrap_or(defaults.mounted_at);
+    let changed_here = node.local.changed_at.max(newer.map(|newer| newer.written_at));
+    let changed_at = changed_here.or(node.changed_at).unwrap_or(defaults.mounted_at);
     // Nobody looks at the mode of a link, and everybody shows it like this.
     let link_mode = node.is_link.then_some(0o777);
     let usual = if node.is_folder() { 0o777 } else { 0o666 };

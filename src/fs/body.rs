@@ -42,6 +42,8 @@ struct State {
     stage: Stage,
     /// The last write, or the time a program asked for since.
     modified_at: SystemTime,
+    /// The last write, whatever a program asked for since.
+    written_at: SystemTime,
     /// A program asked for `modified_at` itself.
     modified_is_explicit: bool,
     /// What was attached before the drive had the file.
@@ -79,9 +81,11 @@ impl Body {
     }
 
     fn new(ino: Ino, stage: Stage) -> Arc<Self> {
+        let now = to_millis(SystemTime::now());
         let state = State {
             stage,
-            modified_at: to_millis(SystemTime::now()),
+            modified_at: now,
+            written_at: now,
             modified_is_explicit: false,
             pending: NewAttributes::default(),
         };
@@ -115,7 +119,11 @@ impl Body {
     pub fn newer(&self) -> Option<Newer> {
         let state = lock(&self.state);
         match &state.stage {
-            Stage::Draft { draft, .. } => Some(Newer { size: draft.size(), modified_at: state.modified_at }),
+            Stage::Draft { draft, .. } => Some(Newer {
+                size: draft.size(),
+                modified_at: state.modified_at,
+                written_at: state.written_at,
+            }),
             Stage::Clean(_) => None,
         }
     }
@@ -150,7 +158,8 @@ impl Body {
             if let Stage::Draft { draft, .. } = &state.stage
                 && let Some(done) = change(draft)?
             {
-                state.modified_at = to_millis(SystemTime::now());
+                state.written_at = to_millis(SystemTime::now());
+                state.modified_at = state.written_at;
                 state.modified_is_explicit = false;
                 return Ok(done);
             }
@@ -185,7 +194,8 @@ impl Body {
             let draft = writer.begin(store.draft()?, 0, placement());
             state.stage = Stage::Draft { draft, base: None };
         }
-        state.modified_at = to_millis(SystemTime::now());
+        state.written_at = to_millis(SystemTime::now());
+        state.modified_at = state.written_at;
         state.modified_is_explicit = false;
         Ok(())
     }
@@ -217,6 +227,11 @@ impl Body {
         state.modified_at = time;
         state.modified_is_explicit = true;
         matches!(state.stage, Stage::Draft { .. })
+    }
+
+    /// The last write.
+    pub fn written_at(&self) -> SystemTime {
+        lock(&self.state).written_at
     }
 
     /// The last write, or the time a program asked for since.

@@ -265,6 +265,9 @@ impl DriveFs {
             return self.remove_from_drive(&file).await;
         }
         let renamed = self.tree.id_of(ino).is_some_and(|before| before != file.id);
+        // For a program the file does not change by being completed: `git` compares what it saw before close.
+        let written_at = Some(body.written_at());
+        self.tree.set_local(ino, |local| local.changed_at = local.changed_at.max(written_at));
         self.tree.publish(ino, Arc::clone(&file));
         self.creators.renew(ino);
         if body.settle(&self.store).is_some() {

@@ -81,6 +81,32 @@ fn tar_takes_out_what_it_put_in() {
     m.quiet("tar -C mnt -df t.tar; tar -C mnt -cf back.tar t; tar -C disk -df back.tar");
 }
 
+/// git notes what `fstat` says before it closes a file, and takes the file for changed when that differs later.
+#[test]
+fn closing_a_file_changes_none_of_its_times() {
+    let m = Mount::new();
+    m.python(
+        "import os, time
+def facts(about):
+    return about.st_ino, about.st_size, about.st_mode, about.st_mtime_ns, about.st_ctime_ns
+for over in [False, True]:
+    f = os.open('mnt/f', os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o644)
+    os.write(f, b'x' * 100_000)
+    before = facts(os.fstat(f))
+    os.close(f)
+    assert facts(os.stat('mnt/f')) == before, (before, facts(os.stat('mnt/f')))
+    os.chmod('mnt/f', 0o600)
+    changed = os.stat('mnt/f').st_ctime_ns
+    assert changed >= before[-1]
+    f = os.open('mnt/f', os.O_WRONLY)
+    time.sleep(0.01)
+    os.write(f, b'y')
+    assert os.fstat(f).st_ctime_ns > changed
+    os.close(f)
+    assert os.stat('mnt/f').st_ctime_ns > changed",
+    );
+}
+
 #[test]
 fn git_works_in_a_mount() {
     let m = Mount::new();
