@@ -58,6 +58,7 @@ use self::account::{Drives, LOCAL_USER, NewDrive, Role, User};
 use self::api::consent::Guesses;
 use self::clock::Clock;
 pub use self::fault::{Fault, FaultAction, Faults, spec as fault_words};
+pub use self::http::Limits;
 use self::process::Studio;
 use self::reply::ApiError;
 use self::sign::{Grant, Signer};
@@ -114,6 +115,8 @@ pub struct ServerOptions {
     /// Folders with more entries in their tree are copied, trashed, restored and deleted by a background task:
     /// the answer is 202 (19.3 rule 15).
     pub async_entries: u32,
+    /// Connections, and how slow a sender may be.
+    pub limits: Limits,
 }
 
 impl ServerOptions {
@@ -137,6 +140,7 @@ impl ServerOptions {
             revision_days: 999,
             recycle_secs: 30 * 24 * 3600,
             async_entries: 1000,
+            limits: Limits::default(),
         }
     }
 }
@@ -158,6 +162,7 @@ impl Server {
     /// `Busy` when another process uses the directory or the port, `Invalid` and `Corrupt` when the
     /// directory is not ours or is damaged, and the local error when a file cannot be used.
     pub fn start(options: ServerOptions) -> Result<Server> {
+        let limits = options.limits;
         let store = Store::open(&options.data)?;
         let (listener, address) = listen(options.listen)?;
         let url = format!("http://{}", reachable(address));
@@ -177,7 +182,7 @@ impl Server {
         let serve = move || {
             runtime.block_on(async {
                 tokio::join!(
-                    http::serve(listener, router, stopped.clone()),
+                    http::serve(listener, router, limits, stopped.clone()),
                     do_tasks(worker, stopped.clone()),
                     find_facts(finder, stopped.clone()),
                     keep_house(keeper, stopped)

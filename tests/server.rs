@@ -29,6 +29,8 @@ mod search;
 mod several;
 #[path = "server/shares.rs"]
 mod shares;
+#[path = "server/slow.rs"]
+mod slow;
 #[path = "server/tasks.rs"]
 mod tasks;
 #[path = "server/thumbnails.rs"]

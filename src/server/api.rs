@@ -28,7 +28,6 @@ mod task;
 mod upload;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -38,7 +37,8 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
-use tokio::sync::Semaphore;
+use futures_util::StreamExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use self::args::Args;
 use self::auth::Credential;
@@ -51,9 +51,12 @@ use super::reply::{ApiError, ApiResult, Reply, no_such_route};
 
 /// The largest request body: 10,000 parts with their contexts come to 2 MB, 1000 user tags as well.
 const MAX_BODY_BYTES: usize = 8 << 20;
-/// The time a request body may take.
-const BODY_WAIT: Duration = Duration::from_secs(30);
-/// Requests whose bodies are read and worked on at once; bounds their memory together with the size.
+/// Bodies up to this size need no turn while they come, so that slow senders of large ones hold up no others;
+/// as many come at once as there are connections.
+const SMALL_BODY_BYTES: usize = 64 << 10;
+/// Larger bodies that come and are worked on at once; bounds their memory together with the size.
+const MAX_LARGE_BODIES: usize = 32;
+/// Requests that are worked on at once.
 const MAX_IN_WORK: usize = 64;
 
 /// What a form says its type is.
@@ -150,6 +153,7 @@ fn is_anonymous(path: &str) -> bool {
 struct Front {
     service: Arc<Service>,
     in_work: Arc<Semaphore>,
+    large_bodies: Arc<Semaphore>,
     faults: Arc<Faults>,
 }
 
@@ -158,6 +162,7 @@ pub fn router(service: Arc<Service>, faults: Arc<Faults>) -> Router {
     let front = Front {
         service: service.clone(),
         in_work: Arc::new(Semaphore::new(MAX_IN_WORK)),
+        large_bodies: Arc::new(Semaphore::new(MAX_LARGE_BODIES)),
         faults: faults.clone(),
     };
     let api = Router::new()
@@ -246,22 +251,42 @@ async fn answer(
     body: Body,
     work: impl FnOnce(Arc<Service>, Bytes) -> ApiResult<Response> + Send + 'static,
 ) -> ApiResult<Response> {
-    let _turn = front.in_work.acquire().await.map_err(|e| ApiError::internal("take requests", e))?;
-    let too_large =
-        || ApiError::new(413, "InvalidParameterOutOfRange.Body", "The request body is too large.");
     if body.size_hint().lower() > MAX_BODY_BYTES as u64 {
         data::drain(body).await;
         return Err(too_large());
     }
-    let body = tokio::time::timeout(BODY_WAIT, axum::body::to_bytes(body, MAX_BODY_BYTES))
+    let (body, _large) = tokio::time::timeout(front.service.options.limits.body, read_body(&front, body))
         .await
-        .map_err(|_| ApiError::new(408, "RequestTimeout", "The request body did not come in time."))?
-        .map_err(|_| too_large())?;
-    let service = front.service;
+        .map_err(|_| ApiError::new(408, "RequestTimeout", "The request body did not come in time."))??;
+    let _turn = front.in_work.acquire().await.map_err(|e| ApiError::internal("take requests", e))?;
+    let service = front.service.clone();
     // Parsing and printing JSON belongs there too: a page of a list is 200 KB.
     tokio::task::spawn_blocking(move || work(service, body))
         .await
         .map_err(|error| ApiError::internal("finish its work", error))?
+}
+
+/// A whole body; with it a turn among the large ones, if it is large.
+async fn read_body(front: &Front, body: Body) -> ApiResult<(Bytes, Option<SemaphorePermit<'_>>)> {
+    let (mut stream, mut bytes, mut turn) = (body.into_data_stream(), Vec::new(), None);
+    while let Some(piece) = stream.next().await {
+        let piece = piece
+            .map_err(|_| ApiError::new(400, "InvalidParameter.Body", "The request body ended too early."))?;
+        let len = bytes.len().saturating_add(piece.len());
+        if len > MAX_BODY_BYTES {
+            return Err(too_large());
+        }
+        if len > SMALL_BODY_BYTES && turn.is_none() {
+            let permit = front.large_bodies.acquire().await;
+            turn = Some(permit.map_err(|error| ApiError::internal("take requests", error))?);
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok((bytes.into(), turn))
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(413, "InvalidParameterOutOfRange.Body", "The request body is too large.")
 }
 
 /// `GET /v2/file/download` (12.3).

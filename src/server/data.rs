@@ -19,10 +19,12 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::{StreamExt, stream};
 use rusqlite::OptionalExtension;
 use tokio::task::spawn_blocking;
+use tokio::time::Instant;
 
 use super::Service;
 use super::entry::Content;
 use super::hash::{Sha1State, from_hex, upper_hex};
+use super::http::Limits;
 use super::process;
 use super::reply::{ApiError, ApiResult, DataError};
 use super::sign::{Grant, Query};
@@ -30,10 +32,13 @@ use super::upload::{MAX_PART_NUMBER, PartTicket, PartWriter};
 
 /// Large enough that handing it to a thread costs nothing beside hashing it (1 ms).
 const CHUNK_BYTES: usize = 1 << 20;
-/// A sender may pause this long within a body.
-const BODY_WAIT: Duration = Duration::from_secs(30);
 /// Of a refused request this much is read and thrown away, so that the answer is not lost to a reset.
 const MAX_DRAIN_BYTES: usize = 64 << 20;
+/// And for this long.
+const DRAIN_WAIT: Duration = Duration::from_secs(30);
+
+/// The code of a sender that stands still.
+const TOO_SLOW: &str = "RequestTimeout";
 
 /// `PUT /data/u/{upload}`: a part.
 pub async fn put_part(State(service): State<Arc<Service>>, request: Request) -> Response {
@@ -45,6 +50,8 @@ pub async fn put_part(State(service): State<Arc<Service>>, request: Request) -> 
     };
     match result {
         Ok(response) => response,
+        // Who is too slow for the body is too slow for the rest of it.
+        Err(error) if error.code == TOO_SLOW => error.into_response(),
         Err(error) => {
             drain_stream(body).await;
             error.into_response()
@@ -93,9 +100,10 @@ fn parse_context(text: &str) -> Option<Sha1State> {
 
 async fn receive(service: Arc<Service>, put: Put, body: &mut BodyDataStream) -> Result<Response, DataError> {
     let Put { ticket, len } = put;
+    let wait = service.options.limits.progress;
     let mut work = spawn_blocking(move || PartWriter::begin(&service, ticket, len));
     let part = loop {
-        let chunk = read_chunk(body).await;
+        let chunk = read_chunk(body, wait).await;
         let mut writer = work.await.map_err(lost_thread)??;
         let chunk = chunk?;
         if chunk.is_empty() {
@@ -111,14 +119,19 @@ async fn receive(service: Arc<Service>, put: Put, body: &mut BodyDataStream) -> 
     Ok(response)
 }
 
-/// The next pieces of a body, about a chunk of them; none at the end.
-async fn read_chunk(body: &mut BodyDataStream) -> Result<Vec<Bytes>, DataError> {
+/// The next pieces of a body, about a chunk of them; none at the end. Each `wait` brings
+/// [`Limits::PROGRESS_BYTES`] or the end. The time in which the server does not read is not the sender's.
+async fn read_chunk(body: &mut BodyDataStream, wait: Duration) -> Result<Vec<Bytes>, DataError> {
     let (mut pieces, mut len) = (Vec::new(), 0);
+    let (mut due, mut due_len) = (Instant::now() + wait, Limits::PROGRESS_BYTES);
     while len < CHUNK_BYTES {
-        match tokio::time::timeout(BODY_WAIT, body.next()).await {
+        match tokio::time::timeout_at(due, body.next()).await {
             Ok(Some(Ok(piece))) => {
                 len += piece.len();
                 pieces.push(piece);
+                if len >= due_len {
+                    (due, due_len) = (Instant::now() + wait, len + Limits::PROGRESS_BYTES);
+                }
             }
             Ok(None) => break,
             Ok(Some(Err(error))) => {
@@ -132,7 +145,7 @@ async fn read_chunk(body: &mut BodyDataStream) -> Result<Vec<Bytes>, DataError> 
             Err(_) => {
                 let message =
                     "Your socket connection to the server was not read from within the timeout period.";
-                return Err(DataError::new(400, "RequestTimeout", message));
+                return Err(DataError::new(400, TOO_SLOW, message));
             }
         }
     }
@@ -327,8 +340,9 @@ async fn drain_stream(mut body: BodyDataStream) {
         return;
     }
     let mut left = MAX_DRAIN_BYTES;
+    let end = Instant::now() + DRAIN_WAIT;
     while left > 0 {
-        match tokio::time::timeout(BODY_WAIT, body.next()).await {
+        match tokio::time::timeout_at(end, body.next()).await {
             Ok(Some(Ok(piece))) => left = left.saturating_sub(piece.len()),
             _ => return,
         }

@@ -1,8 +1,7 @@
 //! Connections: how many, for how long, and how a reply is withheld.
 //!
-//! Bounds: [`MAX_CONNECTIONS`] at once (more wait in the kernel's queue), [`HEADER_WAIT`] for a request's head
-//! (and for the next request on an idle connection), [`MAX_HEADER_BYTES`] of it. Bodies have their own
-//! deadlines where they are read. A response that carries [`Cut`] is not sent: the connection closes instead.
+//! Bounds: [`Limits`] on connections and on how long senders take, [`MAX_HEADER_BYTES`] of a request's head.
+//! Bodies are held to their deadlines where they are read. A response that carries [`Cut`] is not sent: the connection closes instead.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,10 +21,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::SHUTDOWN_WAIT;
 
-/// Open connections; a mount uses a few dozen.
-const MAX_CONNECTIONS: usize = 512;
-/// Longer than the 90 s for which clients commonly keep idle connections, so that it is the client who closes.
-const HEADER_WAIT: Duration = Duration::from_secs(120);
 /// A signed URL is the largest thing in a head, at about 5 KiB.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 /// Reads and writes of bodies move in pieces of up to this size.
@@ -33,17 +28,53 @@ const BUFFER_BYTES: usize = 512 << 10;
 /// Rest after `accept` failed for want of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// What a sender may use up. Who takes longer is answered or closed; others are served meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Open connections; more wait in the kernel's queue.
+    pub connections: usize,
+    /// For a request's head, and for the next request on an idle connection.
+    pub head: Duration,
+    /// For the whole body of a call of the API.
+    pub body: Duration,
+    /// For the next [`Limits::PROGRESS_BYTES`] of a part: a large part may take long, but not stand still.
+    pub progress: Duration,
+}
+
+impl Limits {
+    /// Of a part's body at least this much comes in each [`Limits::progress`], until it ends.
+    pub const PROGRESS_BYTES: usize = 4 << 10;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            // A mount uses a few dozen.
+            connections: 512,
+            // Clients commonly keep idle connections for 90 s: it is better that they close.
+            head: Duration::from_secs(120),
+            body: Duration::from_secs(30),
+            progress: Duration::from_secs(30),
+        }
+    }
+}
+
 /// In a response's extensions: close the connection instead of answering.
 #[derive(Clone, Copy)]
 pub struct Cut;
 
 /// Serves until shutdown, then gives open requests a moment.
-pub async fn serve(listener: std::net::TcpListener, router: Router, shutdown: CancellationToken) {
+pub async fn serve(
+    listener: std::net::TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!("cannot serve: {error}"),
     };
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(limits.connections));
     let mut connections = JoinSet::new();
     loop {
         let permit = tokio::select! {
@@ -62,7 +93,7 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, shutdown: Ca
             Some(Ok((stream, peer))) => {
                 let (router, shutdown) = (router.clone(), shutdown.clone());
                 connections.spawn(async move {
-                    connection(stream, peer, router, shutdown).await;
+                    connection(stream, peer, router, limits, shutdown).await;
                     drop(permit);
                 });
             }
@@ -75,7 +106,13 @@ pub async fn serve(listener: std::net::TcpListener, router: Router, shutdown: Ca
     while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdown: CancellationToken) {
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
     let _ = stream.set_nodelay(true);
     let handler = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -93,7 +130,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, router: Router, shutdow
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_WAIT)
+        .header_read_timeout(limits.head)
         .max_buf_size(BUFFER_BYTES)
         .max_header_size(MAX_HEADER_BYTES)
         .serve_connection(TokioIo::new(stream), service);

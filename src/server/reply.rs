@@ -178,7 +178,8 @@ impl IntoResponse for ApiError {
 pub struct DataError {
     /// HTTP status.
     pub status: u16,
-    code: &'static str,
+    /// The object store's word for it.
+    pub code: &'static str,
     message: String,
     /// Further elements, already in order.
     extra: Vec<(&'static str, String)>,
