@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use pdsfs::server::FaultAction::{Hold, Status};
 
-use crate::support::disk::{Disk, FileLike, How, Tuning};
+use crate::support::disk::{Disk, FileLike, How, Mounted, Tuning, can_mount};
 use crate::{ENDLESSLY, KIB, MIB, Scene, roomy};
 
 #[test]
@@ -137,4 +137,28 @@ fn buffers_stay_within_the_memory_limit() {
     });
     scene.quiet();
     scene.soon("all memory comes back", || scene.client().fs().status().memory_bytes == 0);
+}
+
+/// A failing test must not look like a hang: what it has open on a mount is let go of.
+#[test]
+fn a_test_that_fails_with_files_open_on_a_mount_ends() {
+    if !can_mount() {
+        return;
+    }
+    let failing = std::thread::spawn(|| {
+        let scene = Scene::new();
+        // Closed after the mount is gone.
+        let mut open = Vec::new();
+        let client = Mounted::new(&scene.bed.server, &scene.local.path().join("mounted"), roomy());
+        let file = client.open("new", How::NEW).unwrap();
+        file.write_at(b"never closed", 0).unwrap();
+        open.push(file);
+        panic!("this test fails on purpose");
+    });
+    let deadline = Instant::now() + Duration::from_secs(50);
+    while !failing.is_finished() {
+        assert!(Instant::now() < deadline, "a failing test hangs");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(failing.join().is_err());
 }

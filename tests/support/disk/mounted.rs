@@ -11,8 +11,11 @@ use pdsfs::fs::DriveFs;
 use pdsfs::fuse::Session;
 use pdsfs::mount::unmount::{How as UnmountHow, unmount};
 use pdsfs::server::Server;
+use rustix::mount::UnmountFlags;
 
-use super::{Disk, Errno, Facts, FileLike, How, Recipe, Tuning, end, mount_options, recipe, runtime};
+use super::{
+    Disk, Errno, Facts, FileLike, HUNG_AFTER, How, Recipe, Tuning, end, mount_options, recipe, runtime,
+};
 
 /// A mount of this process, used through the kernel. Detached when dropped, also by a panic.
 pub struct Mounted {
@@ -51,16 +54,26 @@ impl Mounted {
 
     fn detach(&mut self, how: UnmountHow) {
         let Some(mut session) = self.session.take() else { return };
+        if std::thread::panicking() {
+            // Ends the connection: whoever still has a file open gets an error at once, instead of an answer that may
+            // never come. Root may; for others the runtime stays, which answers.
+            let _ = rustix::mount::unmount(&self.point, UnmountFlags::FORCE | UnmountFlags::DETACH);
+            let _ = unmount(&self.point, UnmountHow::Lazily);
+            std::mem::forget((session, Arc::clone(&self.runtime)));
+            return;
+        }
         let detached = unmount(&self.point, how);
         if how == UnmountHow::Politely {
             detached.expect("unmount");
         }
-        if std::thread::panicking() {
-            // Whoever still has files open keeps the session alive; the process is about to end anyway.
-            std::mem::forget(session);
-        } else {
-            session.wait().expect("the session's end");
-        }
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(session.wait()));
+        let Ok(ended) = told.recv_timeout(HUNG_AFTER) else {
+            // What closes those files while the test fails is still answered.
+            std::mem::forget(Arc::clone(&self.runtime));
+            panic!("the session does not end: files are still open on {:?}", self.point);
+        };
+        ended.expect("the session's end");
     }
 }
 
