@@ -25,6 +25,7 @@ mod find;
 pub mod info;
 mod logging;
 mod mount;
+mod news;
 mod options;
 pub mod reference;
 mod serve;
@@ -79,6 +80,8 @@ enum Command {
     Attr(attr::AttrArgs),
     /// Find files by what the drive knows about them
     Find(find::FindArgs),
+    /// Print what changes on the drive as it happens
+    Watch(news::WatchArgs),
     /// Show how much is where
     Du(du::DuArgs),
     /// Show what a mount is doing
@@ -142,6 +145,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Attr(args)) => attr::run(&args),
         Some(Command::Find(args)) => find::run(&args),
         Some(Command::Du(args)) => du::run(&args),
+        Some(Command::Watch(args)) => news::run(&args),
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Thumbs(args)) => thumbs::run(&args),
         Some(Command::Trash(args)) => trash::run(&args),

@@ -37,6 +37,7 @@ pub mod data;
 pub mod find;
 pub mod follow;
 pub mod handle;
+pub mod news;
 pub mod posix;
 pub mod recover;
 pub mod rename;

@@ -7,6 +7,7 @@
 //! | `writing.rs` | programs that write in pieces, in place, behind holes, twice, from two processes |
 //! | `saving.rs` | editors, databases, git: temporary file and rename, locks, fsync |
 //! | `versions.rs` | `pdsfs versions`: what a file was before |
+//! | `news.rs` | `pdsfs watch` |
 //! | `du.rs` | `pdsfs du` |
 //! | `looking.rs` | ls, find, du, df, stat, and what is refused with which words |
 //!
@@ -20,6 +21,8 @@ mod copying;
 mod du;
 #[path = "commands/looking.rs"]
 mod looking;
+#[path = "commands/news.rs"]
+mod news;
 #[path = "commands/posix.rs"]
 mod posix;
 #[path = "commands/saving.rs"]

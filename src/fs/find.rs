@@ -17,7 +17,7 @@ use crate::tree::{Ino, ROOT};
 const MAX_DEPTH: usize = 1_024;
 
 /// The parents of the folders met so far; the root's and those of lost ones are `None`.
-type Parents = HashMap<FileId, Option<FileId>>;
+pub(super) type Parents = HashMap<FileId, Option<FileId>>;
 
 impl DriveFs {
     /// Sends a description of each file that matches to `items`: `path`, `size` in bytes, `modified` (ISO 8601
@@ -63,7 +63,7 @@ impl DriveFs {
     }
 
     /// The node of a file that the service named; `None` when it is gone meanwhile.
-    async fn place(&self, file: &File, parents: &mut Parents) -> Result<Option<Ino>> {
+    pub(super) async fn place(&self, file: &File, parents: &mut Parents) -> Result<Option<Ino>> {
         let mut way = vec![file.id.clone()];
         let mut parent = file.parent.clone();
         let mut at = loop {

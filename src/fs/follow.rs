@@ -90,6 +90,11 @@ impl Follower {
         self.ended.cancel();
     }
 
+    /// Waits until the tasks end.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
     fn is_idle(&self) -> bool {
         let used_at = Duration::from_secs(self.used_at.load(Ordering::Relaxed));
         self.began.elapsed().saturating_sub(used_at) > IDLE_AFTER

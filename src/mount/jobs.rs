@@ -44,6 +44,10 @@ async fn run(fs: &Arc<DriveFs>, job: Job, items: &Items) -> Result<Value, Failur
             fs.trash_end(&ids, restore, items).await?;
             Ok(Value::Null)
         }
+        Job::Watch { under } => {
+            fs.watch(&under, items).await?;
+            Ok(Value::Null)
+        }
         Job::Usage { path } => Ok(fs.usage(&path, items).await?),
         Job::Versions { path } => {
             fs.versions(&path, items).await?;

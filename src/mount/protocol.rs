@@ -69,6 +69,12 @@ pub enum Job {
         /// Back to where they were, instead of deleted.
         restore: bool,
     },
+    /// Tells what changes on the drive, until the client hangs up. Each item is one: `change`, `path`, and where there
+    /// is one `from`, `id`, `folder`. The first one says that it begins.
+    Watch {
+        /// Only this file, or what is below this folder.
+        under: String,
+    },
     /// Tells how much is below each folder in a folder. Each item is one: `path`, `bytes`, `files`, `folders`. The
     /// answer is the same of everything.
     Usage {

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::Mutex as AsyncMutex;
+use tokio::sync::{Mutex as AsyncMutex, broadcast};
 
 use super::Tree;
 use crate::content::lock;
@@ -64,6 +64,29 @@ impl Change {
     }
 }
 
+/// What the feed told, and where that was, for whoever watches.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// Something changed.
+    Changed {
+        /// How.
+        op: DeltaOp,
+        /// What.
+        id: FileId,
+        /// As the feed described it.
+        file: Option<Box<File>>,
+        /// Its path before, when it was known.
+        before: Option<String>,
+        /// Its path after, when it is known.
+        after: Option<String>,
+    },
+    /// The thread was lost: changes were missed.
+    Lost,
+}
+
+/// What waits for a slow watcher; it is told that it missed what is beyond.
+const MAX_NEWS: usize = 1024;
+
 /// See the module's documentation.
 pub struct Feed {
     /// Held during a poll, so that there is one at a time.
@@ -71,6 +94,7 @@ pub struct Feed {
     polled_at: Mutex<Option<Instant>>,
     is_on: AtomicBool,
     resets: AtomicU64,
+    news: broadcast::Sender<Seen>,
 }
 
 enum Cursor {
@@ -90,7 +114,14 @@ impl Feed {
             cursor: AsyncMutex::new(cursor),
             polled_at: Mutex::new(None),
             resets: AtomicU64::new(0),
+            news: broadcast::Sender::new(MAX_NEWS),
         }
+    }
+
+    /// What is told from now on, whoever asks for it; `None` when `most` watch already.
+    pub fn watch(&self, most: usize) -> Option<broadcast::Receiver<Seen>> {
+        let news = self.news.subscribe();
+        (self.news.receiver_count() <= most).then_some(news)
     }
 
     /// Whether the drive tells what changes, so that what is known stays true.
@@ -148,6 +179,8 @@ impl Feed {
                 *cursor = Cursor::At(position);
                 self.is_on.store(true, Ordering::Relaxed);
                 self.resets.fetch_add(1, Ordering::Relaxed);
+                // Without a watcher it is news to nobody.
+                let _ = self.news.send(Seen::Lost);
                 Ok(())
             }
             Err(error) if error.kind().is_transient() || error.kind() == Kind::Unauthenticated => Err(error),
@@ -179,7 +212,7 @@ impl Feed {
                 Err(error) => return Err(error),
             };
             for item in page.items {
-                tree.apply_change(Change::of(item), asked);
+                self.apply(tree, item, asked);
             }
             tree.set_cursor(Some(&page.cursor));
             *cursor = Cursor::At(page.cursor);
@@ -188,6 +221,22 @@ impl Feed {
             }
         }
         Ok(())
+    }
+}
+
+impl Feed {
+    fn apply(&self, tree: &Tree, item: DeltaItem, asked: u64) {
+        if self.news.receiver_count() == 0 {
+            tree.apply_change(Change::of(item), asked);
+            return;
+        }
+        let path = |id: &FileId| tree.by_id(id).map(|ino| tree.path(ino));
+        let (op, id, file) = (item.op, item.file_id.clone(), item.file.clone().map(Box::new));
+        let before = path(&id);
+        tree.apply_change(Change::of(item), asked);
+        let after = path(&id);
+        // Who watched may have gone meanwhile.
+        let _ = self.news.send(Seen::Changed { op, id, file, before, after });
     }
 }
 
