@@ -169,3 +169,21 @@ fn an_ordinary_user_works_on_files_nobody_may_write() {
     m.remount();
     m.quiet("diff -r disk/t mnt/rsync; cd mnt/r; git -c safe.directory='*' fsck --no-progress; cd ..; rm -rf r t tar rsync; test -z \"$(ls -A)\"");
 }
+
+#[test]
+fn two_names_are_not_exchanged_and_both_files_stay_as_they_are() {
+    let m = Mount::new();
+    m.quiet("echo a > mnt/a; echo b > mnt/b; mkdir mnt/d");
+    m.python(
+        "import ctypes, errno\n\
+         libc = ctypes.CDLL(None, use_errno=True)\n\
+         def rename(old, new, flags):\n\
+         \x20   done = libc.renameat2(-100, old, -100, new, flags)\n\
+         \x20   return 0 if done == 0 else ctypes.get_errno()\n\
+         assert rename(b'mnt/a', b'mnt/b', 2) == errno.EINVAL\n\
+         assert rename(b'mnt/a', b'mnt/d', 2) == errno.EINVAL\n\
+         assert rename(b'mnt/a', b'mnt/b', 1) == errno.EEXIST\n\
+         assert rename(b'mnt/a', b'mnt/c', 1) == 0",
+    );
+    m.quiet("test $(cat mnt/c) = a; test $(cat mnt/b) = b; test -d mnt/d; test ! -e mnt/a");
+}
