@@ -20,6 +20,7 @@ macro_rules! complain {
 }
 
 mod attr;
+mod cache;
 mod du;
 mod find;
 pub mod info;
@@ -90,6 +91,8 @@ enum Command {
     Thumbs(thumbs::ThumbsArgs),
     /// List, restore or delete what is in the recycle bin
     Trash(trash::TrashArgs),
+    /// Show how much of the drive is on this machine, or give it back
+    Cache(cache::CacheArgs),
     /// List, read, restore or keep what a file was before
     Versions(versions::VersionsArgs),
     /// Wait until files are on the drive, or have been looked at there
@@ -149,6 +152,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Status(args)) => status::run(&args),
         Some(Command::Thumbs(args)) => thumbs::run(&args),
         Some(Command::Trash(args)) => trash::run(&args),
+        Some(Command::Cache(args)) => cache::run(&args),
         Some(Command::Versions(args)) => versions::run(&args),
         Some(Command::Wait(args)) => wait::run(&args),
         Some(Command::Uploads(args)) => uploads::run(&args),

@@ -6,6 +6,7 @@
 //! | `xattr_copying.rs` | the same tools told to keep extended attributes, in both directions, as root and as a user |
 //! | `writing.rs` | programs that write in pieces, in place, behind holes, twice, from two processes |
 //! | `saving.rs` | editors, databases, git: temporary file and rename, locks, fsync |
+//! | `cache.rs` | `pdsfs cache`: how much is here, and giving it back |
 //! | `versions.rs` | `pdsfs versions`: what a file was before |
 //! | `news.rs` | `pdsfs watch` |
 //! | `du.rs` | `pdsfs du` |
@@ -15,6 +16,8 @@
 
 #![allow(clippy::unwrap_used)] // Also in the helpers of tests.
 
+#[path = "commands/cache.rs"]
+mod cache;
 #[path = "commands/copying.rs"]
 mod copying;
 #[path = "commands/du.rs"]

@@ -65,6 +65,17 @@ async fn run(fs: &Arc<DriveFs>, job: Job, items: &Items) -> Result<Value, Failur
             fs.keep_version(&path, &revision, keep, description.as_deref()).await?;
             Ok(Value::Null)
         }
+        Job::Cache { clear } => {
+            let fs = Arc::clone(fs);
+            // Walks over all contents and their local files.
+            let cache = tokio::task::spawn_blocking(move || {
+                let freed = if clear { fs.clear_cache() } else { 0 };
+                (freed, fs.cached())
+            });
+            let (freed, cached) =
+                cache.await.map_err(|_| Failure::new(Exit::Other, "cache: it was interrupted"))?;
+            Ok(json!({ "bytes": cached.bytes, "files": cached.files, "limit": cached.limit, "freed": freed }))
+        }
         Job::Wait { path, media, seconds } => {
             let what = if media { WaitFor::Media } else { WaitFor::Uploaded };
             let long = Duration::try_from_secs_f64(seconds).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);

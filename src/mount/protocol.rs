@@ -116,6 +116,11 @@ pub enum Job {
         /// Words about it; as they are when absent.
         description: Option<String>,
     },
+    /// Tells what is cached, in the answer: `bytes`, `files`, `limit`, and `freed` bytes.
+    Cache {
+        /// Gives all of it back first.
+        clear: bool,
+    },
     /// Waits until a file is on the drive.
     Wait {
         /// Which.
