@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::info::human::thousands;
 use super::talk::Place;
 use crate::config::{Failure, value};
 use crate::mount::protocol::Job;
@@ -49,7 +50,9 @@ pub fn run(args: &CacheArgs) -> Result<(), Failure> {
     if clear {
         say!("{} given back", size("freed"));
     } else {
-        say!("{} of {} cached, of {} files", size("bytes"), size("limit"), answer["files"]);
+        let files = answer["files"].as_u64().unwrap_or(0);
+        let of = if files == 1 { "1 file".to_owned() } else { format!("{} files", thousands(files)) };
+        say!("{} of {of} cached, {} at most", size("bytes"), size("limit"));
     }
     Ok(())
 }
