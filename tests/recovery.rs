@@ -194,6 +194,22 @@ fn what_was_synced_reaches_the_drive_after_a_kill() {
     assert!(std::fs::read_dir(bed.dir.path().join("state/drafts")).unwrap().next().is_none());
 }
 
+/// The process cannot be looked at, so nobody knows whether another close will come.
+#[test]
+fn emptying_survives_a_kill_after_the_close() {
+    let bed = Bed::new();
+    let fs = bed.fs();
+    bed.put(&fs, "emptied", b"old").unwrap();
+    let stat = bed.runtime.block_on(fs.lookup(ROOT, OsStr::new("emptied"))).unwrap();
+    let mode = OpenMode { truncate: true, ..NEW };
+    let handle = bed.runtime.block_on(fs.open_file(stat.node.ino, mode, ME)).unwrap().handle;
+    bed.runtime.block_on(fs.flush(handle, ME)).unwrap();
+    bed.kill(fs);
+
+    assert!(bed.recover(&bed.fs()).is_empty());
+    assert_eq!(bed.files()[0].size, 0);
+}
+
 #[test]
 fn what_was_not_promised_leaves_nothing_behind() {
     let bed = Bed::new();

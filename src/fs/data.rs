@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use super::attr::{format_time, to_millis};
 use super::body::{Body, Stage};
-use super::handle::{Close, FileHandle, OnClose, on_close};
+use super::handle::{Close, Duplicates, FileHandle, OnClose, on_close};
 use super::posix::give;
 use super::{Caller, DriveFs, Stat, gone};
 use crate::budget::Share;
@@ -390,17 +390,25 @@ impl DriveFs {
         }
         let handle_wrote = handle.wrote.load(Ordering::Relaxed);
         let by_opener = caller.pid == 0 || handle.opener == 0 || thread_group(caller.pid) == handle.opener;
+        let duplicates = match by_opener && !handle_wrote {
+            true => Duplicates::of(
+                self.descriptors(handle.opener, handle.body.ino),
+                self.handles.others_of_opener(&handle),
+            ),
+            false => Duplicates::None,
+        };
         let close = Close {
             is_dirty,
             handle_changed,
             handle_wrote,
             by_opener,
-            has_duplicates: !handle_wrote && by_opener && self.has_duplicates(handle.opener, handle.body.ino),
+            has_duplicates: duplicates != Duplicates::None,
         };
         match on_close(close) {
             OnClose::Nothing => Ok(()),
-            // Nothing would be lost but the old content: a copy that has just begun is not recovered as empty.
-            OnClose::Defer if !handle_wrote => Ok(()),
+            // Another close of this handle will come. Nothing would be lost but the old content: a copy that has just
+            // begun is not recovered as empty.
+            OnClose::Defer if !handle_wrote && duplicates != Duplicates::Perhaps => Ok(()),
             OnClose::Defer => tokio::task::block_in_place(|| self.record(&handle.body, None)),
             OnClose::Complete => self.finish(&handle.body).await,
         }
@@ -478,12 +486,11 @@ impl DriveFs {
         }
     }
 
-    /// Whether a process has a descriptor of this inode open. Where that cannot be seen: yes, because then
-    /// another close will come or the release completes the file.
-    fn has_duplicates(&self, process: u32, ino: Ino) -> bool {
-        let Some(node) = self.tree.node(ino) else { return false };
-        let Ok(descriptors) = std::fs::read_dir(format!("/proc/{process}/fd")) else { return true };
-        descriptors.flatten().any(|descriptor| {
+    /// How many descriptors of this inode a process has open; `None` where that cannot be seen.
+    fn descriptors(&self, process: u32, ino: Ino) -> Option<usize> {
+        let Some(node) = self.tree.node(ino) else { return Some(0) };
+        let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).ok()?;
+        let is_of_it = |descriptor: &std::fs::DirEntry| {
             // Read as text: following the link would come back to this mount.
             let is_named = std::fs::read_link(descriptor.path())
                 .is_ok_and(|target| target.file_name() == Some(OsStr::new(&*node.name)));
@@ -491,7 +498,8 @@ impl DriveFs {
             is_named
                 && std::fs::read_to_string(format!("/proc/{process}/fdinfo/{}", number.display()))
                     .is_ok_and(|info| info.lines().any(|line| line == format!("ino:\t{ino}")))
-        })
+        };
+        Some(descriptors.flatten().filter(is_of_it).count())
     }
 }
 

@@ -96,6 +96,15 @@ impl Handles {
         files.values().any(|handle| handle.writable && Arc::ptr_eq(&handle.body, body))
     }
 
+    /// How many other handles of the same inode the process that opened this one has opened.
+    pub fn others_of_opener(&self, handle: &Arc<FileHandle>) -> usize {
+        let files = self.files.read().unwrap_or_else(PoisonError::into_inner);
+        let is_other = |other: &&Arc<FileHandle>| {
+            other.body.ino == handle.body.ino && other.opener == handle.opener && !Arc::ptr_eq(other, handle)
+        };
+        files.values().filter(is_other).count()
+    }
+
     /// Makes the closes of all handles that write this body wait for it, because it was changed by its name.
     /// Whether there are any.
     pub fn charge_writers(&self, body: &Arc<Body>) -> bool {
@@ -128,6 +137,29 @@ impl Handles {
     }
 }
 
+/// Whether a handle has more descriptors than the one that is being closed: another close of it will come then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duplicates {
+    /// It has none.
+    None,
+    /// It has some, as after a shell redirected.
+    Some,
+    /// It may have some. Nobody may rely on another close.
+    Perhaps,
+}
+
+impl Duplicates {
+    /// From the `descriptors` of the file that the process has left, if they can be seen, and the number of `others`:
+    /// handles of the file that it opened besides this one, to which a descriptor may belong as well.
+    pub fn of(descriptors: Option<usize>, others: usize) -> Self {
+        match descriptors {
+            Some(descriptors) if descriptors <= others => Duplicates::None,
+            Some(_) if others == 0 => Duplicates::Some,
+            Some(_) | None => Duplicates::Perhaps,
+        }
+    }
+}
+
 /// What is known when a descriptor is closed.
 #[derive(Clone, Copy, Debug)]
 pub struct Close {
@@ -139,7 +171,7 @@ pub struct Close {
     pub handle_wrote: bool,
     /// The process is the one that opened the file, or unknown.
     pub by_opener: bool,
-    /// The process has other descriptors of the file, as a shell does after redirecting.
+    /// The handle has, or may have, other descriptors, as a shell's has after redirecting.
     pub has_duplicates: bool,
 }
 
@@ -172,6 +204,15 @@ pub fn on_close(close: Close) -> OnClose {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_of_other_handles_are_no_duplicates() {
+        assert_eq!(Duplicates::of(Some(0), 0), Duplicates::None);
+        assert_eq!(Duplicates::of(Some(1), 0), Duplicates::Some);
+        assert_eq!(Duplicates::of(Some(1), 1), Duplicates::None);
+        assert_eq!(Duplicates::of(Some(2), 1), Duplicates::Perhaps);
+        assert_eq!(Duplicates::of(None, 0), Duplicates::Perhaps);
+    }
 
     const CP: Close = Close {
         is_dirty: true,
